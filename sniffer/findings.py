@@ -71,3 +71,35 @@ class Context:
     title: str
     tier: str
     remedy: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Finding:
+    """A reported fact, the same secret on the same channel counted once. Times are nanoseconds since the epoch."""
+
+    id: str
+    rule: Rule
+    severity: Severity
+    confidence: float
+    title: str
+    protocol: str
+    transport: str
+    client: tuple[str, int]
+    server: tuple[str, int]
+    path: tuple[str, ...]
+    secret: Secret
+    fingerprint: str | None
+    mechanism: str
+    username: str | None
+    realm: str | None
+    outcome: Outcome | None
+    where: str
+    frame: int | None
+    source: str
+    channel: str
+    remedy: str
+    first_seen: int
+    last_seen: int
+    crack: Crack | None = None
+    facts: dict[str, object] = field(default_factory=dict)
+    count: int = 1

@@ -1,0 +1,269 @@
+"""The ledger: one row per channel (client, server, port, transport, protocol) with an encryption verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, fields, replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from sniffer.events import Certificate, Encryption, Event, Greeting, Posture, Tls, Upgrade
+
+if TYPE_CHECKING:
+    from sniffer.dissectors import Spec
+    from sniffer.findings import Severity
+
+# Rows kept; what comes beyond is counted. About 1 KB a row.
+MAX_CHANNELS = 200_000
+
+_MAPPED = 0xFFFF << 32
+_TRANSPORTS = {6: "tcp", 17: "udp", 132: "sctp", 50: "esp", 51: "ah", 47: "gre", 89: "ospf", 88: "eigrp", 112: "vrrp", 103: "pim"}
+# Worst first: the verdict shown when sessions of one channel differ without any being encrypted.
+_WORST = (
+    Encryption.STRIPPED,
+    Encryption.REFUSED,
+    Encryption.DECLINED,
+    Encryption.LOGIN_ONLY,
+    Encryption.CLEARTEXT,
+)
+_TLS_FIELDS = tuple(f.name for f in fields(Tls) if f.name != "span")
+
+
+def address(high: int, low: int) -> str:
+    """An address of two 64-bit halves as text (IPv4 is held as ::ffff:a.b.c.d)."""
+    if not high and low >> 32 == 0xFFFF:
+        return str(IPv4Address(low & 0xFFFFFFFF))
+    return str(IPv6Address(high << 64 | low))
+
+
+class Facts:
+    """What a flow's dissectors said that bears on its verdict."""
+
+    __slots__ = ("greeting", "posture", "status", "tls")
+
+    def __init__(self) -> None:
+        self.status: set[str] | None = None  # of upgrades to encryption
+        self.posture: Posture | None = None
+        self.tls: dict[str, object] | None = None
+        self.greeting: Greeting | None = None
+
+    def take(self, event: Event) -> None:
+        """Note what matters of an event."""
+        kind = type(event)
+        if kind is Posture:
+            # The innermost protocol speaks last; a plain "cleartext" does not cover a more exact word.
+            if self.posture is None or event.encryption is not Encryption.CLEARTEXT or self.posture.encryption is Encryption.UNKNOWN:  # type: ignore[attr-defined]
+                self.posture = event  # type: ignore[assignment]
+        elif kind is Upgrade:
+            if event.to in ("tls", "gss"):  # type: ignore[attr-defined]
+                self.status = (self.status or set()) | {event.status}  # type: ignore[attr-defined]
+        elif kind is Tls:
+            self.tls = self.tls or {}
+            for name in _TLS_FIELDS:
+                if (value := getattr(event, name)) is not None:
+                    self.tls[name] = value
+        elif kind is Greeting:
+            self.greeting = event  # type: ignore[assignment]
+
+    def verdict(self, spec: Spec | None) -> tuple[Encryption, str]:
+        """The encryption of one flow and the reason; ``spec`` is the outermost protocol."""
+        posture, status = self.posture, self.status or set()
+        if posture is not None and posture.encryption is not Encryption.CLEARTEXT:
+            if posture.encryption is Encryption.ENCRYPTED and "granted" in status:
+                return Encryption.ENCRYPTED, f"upgraded in band; {posture.why}"
+            return posture.encryption, posture.why
+        if self.tls is not None and "granted" in status:
+            return Encryption.UNKNOWN, "encryption granted, handshake not completed"
+        if "granted" in status and posture is None:
+            return Encryption.UNKNOWN, "encryption granted, nothing seen of it"
+        if "refused" in status:
+            return Encryption.REFUSED, "the client asked for encryption and the server refused"
+        if "offered" in status and "asked" not in status:
+            return Encryption.DECLINED, "the server offered encryption and the client did not take it"
+        if spec is None:
+            return Encryption.UNKNOWN, "nothing of it was read"
+        if spec.encrypted:
+            return Encryption.UNKNOWN, "handshake not completed"
+        if spec.name == "unknown":
+            return Encryption.UNKNOWN, posture.why if posture else "protocol not recognised"
+        return Encryption.CLEARTEXT, posture.why if posture else f"{spec.title} without encryption"
+
+
+@dataclass(slots=True)
+class Channel:
+    """One row of the ledger. Times are nanoseconds since the epoch."""
+
+    client: str
+    server: str
+    port: int
+    transport: str
+    protocol: str
+    tier: str
+    path: tuple[str, ...] = ()
+    sessions: int = 0
+    client_bytes: int = 0
+    server_bytes: int = 0
+    first: int = 0
+    last: int = 0
+    one_sided: int = 0
+    verdicts: dict[Encryption, tuple[int, str]] = field(default_factory=dict)  # sessions and reason of each
+    tls: dict[str, object] | None = None
+    upgraded: bool = False
+    product: str | None = None
+    findings: Counter[Severity] = field(default_factory=Counter)
+
+    @property
+    def id(self) -> str:
+        text = "|".join((self.client, self.server, str(self.port), self.transport, self.protocol, *self.path))
+        return "c" + hashlib.sha256(text.encode()).hexdigest()[:15]
+
+    @property
+    def encryption(self) -> Encryption:
+        """All sessions together: mixed when some were encrypted and some were not."""
+        known = [v for v in self.verdicts if v is not Encryption.UNKNOWN]
+        if not known:
+            return Encryption.UNKNOWN
+        if len(known) == 1:
+            return known[0]
+        if Encryption.ENCRYPTED in known:
+            return Encryption.MIXED
+        return next(v for v in _WORST if v in known)
+
+    @property
+    def why(self) -> str:
+        verdict = self.encryption
+        if verdict is Encryption.MIXED:
+            parts = sorted(((n, str(v)) for v, (n, _) in self.verdicts.items()), reverse=True)
+            return ", ".join(f"{n} {v}" for n, v in parts)
+        return self.verdicts[verdict][1] if verdict in self.verdicts else "nothing of it was read"
+
+    @property
+    def certificate(self) -> Certificate | None:
+        found = (self.tls or {}).get("certificate")
+        return found if isinstance(found, Certificate) else None
+
+    def merge(self, other: Channel) -> None:
+        """Add another row for the same ends (one whose protocol could not be read)."""
+        self.sessions += other.sessions
+        self.client_bytes += other.client_bytes
+        self.server_bytes += other.server_bytes
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+        self.one_sided += other.one_sided
+        for verdict, (count, why) in other.verdicts.items():
+            self.count(verdict, why, count)
+        self.findings.update(other.findings)
+
+    def count(self, verdict: Encryption, why: str, sessions: int = 1) -> None:
+        before, first_why = self.verdicts.get(verdict, (0, why))
+        self.verdicts[verdict] = (before + sessions, first_why)
+
+    def learn(self, facts: Facts) -> None:
+        """Keep what the handshake showed; the latest session's word stands."""
+        if facts.tls:
+            self.tls = {**(self.tls or {}), **facts.tls}
+            self.upgraded = self.upgraded or "granted" in (facts.status or ())
+        if facts.greeting:
+            self.product = " ".join(filter(None, (facts.greeting.product, facts.greeting.version)))
+
+
+@dataclass(slots=True, frozen=True)
+class Ended:
+    """A flow that ended (or a batch's end of reading): the row of the flow table, with plain numbers."""
+
+    client_high: int
+    client_low: int
+    server_high: int
+    server_low: int
+    client_port: int
+    server_port: int
+    protocol: int
+    path: tuple[str, ...]
+    first: int
+    last: int
+    packets: tuple[int, int]
+    bytes: tuple[int, int]
+
+
+class Ledger:
+    """Channels by their ends. Bounded: rows beyond MAX_CHANNELS are counted in ``omitted``."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[object, ...], Channel] = {}
+        self._names: dict[tuple[int, int], str] = {}
+        self.omitted = 0
+        self.attempts = 0  # flows in which nobody said anything: scans, refused connections
+
+    def name(self, high: int, low: int) -> str:
+        """An address as text, made once."""
+        key = (high, low)
+        text = self._names.get(key)
+        if text is None:
+            if len(self._names) >= MAX_CHANNELS:
+                self._names.clear()
+            text = self._names[key] = address(high, low)
+        return text
+
+    def row(self, ended: Ended, spec: Spec | None, *, flipped: bool = False) -> Channel | None:
+        """The channel of a flow, made if it is new; None when the ledger is full."""
+        name = spec.name if spec else "unknown"
+        if flipped:
+            client, server, port = (ended.server_high, ended.server_low), (ended.client_high, ended.client_low), ended.client_port
+        else:
+            client, server, port = (ended.client_high, ended.client_low), (ended.server_high, ended.server_low), ended.server_port
+        key = (client, server, port, ended.protocol, name, ended.path)
+        channel = self._rows.get(key)
+        if channel is None:
+            if len(self._rows) >= MAX_CHANNELS:
+                self.omitted += 1
+                return None
+            channel = self._rows[key] = Channel(
+                client=self.name(*client),
+                server=self.name(*server),
+                port=port,
+                transport=_TRANSPORTS.get(ended.protocol, f"ip-{ended.protocol}"),
+                protocol=name,
+                tier=spec.tier if spec else "unknown",
+                path=ended.path,
+                first=ended.first,
+                last=ended.last,
+            )
+        return channel
+
+    def end(self, ended: Ended, spec: Spec | None, facts: Facts | None, *, flipped: bool = False) -> None:
+        """Count a flow that ended."""
+        if not any(ended.bytes):
+            self.attempts += 1
+            return
+        channel = self.row(ended, spec, flipped=flipped)
+        if channel is None:
+            return
+        sent = ended.bytes[::-1] if flipped else ended.bytes
+        channel.sessions += 1
+        channel.client_bytes += sent[0]
+        channel.server_bytes += sent[1]
+        channel.first, channel.last = min(channel.first, ended.first), max(channel.last, ended.last)
+        channel.one_sided += not all(ended.packets)
+        if facts is not None:
+            channel.count(*facts.verdict(spec))
+            channel.learn(facts)
+        elif ended.protocol == 50:
+            channel.count(Encryption.ENCRYPTED, "IPsec ESP, RFC 4303")
+        else:
+            channel.count(Encryption.UNKNOWN, "nothing of it was read")
+
+    def channels(self) -> list[Channel]:
+        """All rows, those of unread sessions folded into the one row for the same ends that could be read."""
+        by_ends: dict[tuple[object, ...], list[Channel]] = {}
+        for row in self._rows.values():
+            by_ends.setdefault((row.client, row.server, row.port, row.transport, row.path), []).append(row)
+        out = []
+        for rows in by_ends.values():
+            unread = [row for row in rows if row.protocol == "unknown"]
+            if len(rows) == 2 and len(unread) == 1:
+                (read,) = (row for row in rows if row.protocol != "unknown")
+                whole = replace(read, verdicts=dict(read.verdicts), findings=Counter(read.findings))
+                whole.merge(unread[0])
+                rows = [whole]
+            out.extend(rows)
+        return sorted(out, key=lambda c: (c.first, c.client, c.server, c.port, c.protocol))

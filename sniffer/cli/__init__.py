@@ -1,0 +1,46 @@
+"""The ``cleartap`` command: one file a subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+from sniffer.errors import CaptureError, UsageError
+
+# Each is a module here with ``add(subparsers)``, which sets ``run=`` to a function from the arguments to the exit code.
+# They import what is heavy only when they run, so that --help answers at once.
+COMMANDS = ("scan",)
+
+EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE, EXIT_UNREADABLE = 0, 1, 2, 3
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="cleartap", description="Shows who sends what sensitive data to whom without encryption. Passive: it never sends a packet.")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"{__name__}.{name}").add(commands)
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"cleartap: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except CaptureError as error:
+        print(f"cleartap: {error}", file=sys.stderr)
+        return EXIT_UNREADABLE
+    except BrokenPipeError:
+        # The reader went away (``| head``): nothing to say, and nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except KeyboardInterrupt:
+        return 130
+    return code

@@ -1,0 +1,32 @@
+"""JSON Lines: findings, channels and the summary, one object a line (schema in ``schema.json``)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sniffer.outputs import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sniffer.session import Session
+
+
+def line(row: dict[str, Any]) -> str:
+    """ASCII only: no terminal, log or line-splitter can be led astray by what the wire holds."""
+    return json.dumps(row, ensure_ascii=True, separators=(",", ":"))
+
+
+def lines(session: Session, *, reveal: bool = False) -> Iterable[str]:
+    """A whole session."""
+    findings, channels = list(session.findings), session.channels
+    for found in findings:
+        yield line(record.finding(found, reveal=reveal))
+    for row in channels:
+        yield line(record.channel(row))
+    yield line(record.summary(session.summary, findings, channels))
+
+
+def write(session: Session, out: TextIO, *, reveal: bool = False) -> None:
+    out.writelines(text + "\n" for text in lines(session, reveal=reveal))

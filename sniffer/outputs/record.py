@@ -1,0 +1,178 @@
+"""Findings, channels and the summary as plain dictionaries: schema 1, the contract from which other formats map."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sniffer.events import Certificate
+from sniffer.findings import Category, Severity
+
+if TYPE_CHECKING:
+    from sniffer.channels import Channel
+    from sniffer.findings import Finding
+    from sniffer.session import Summary
+
+SCHEMA = 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def timestamp(nanoseconds: int) -> str:
+    """RFC 3339 in UTC, microseconds. Times out of datetime's range give its ends."""
+    try:
+        moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        moment = datetime.max.replace(tzinfo=UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else moment.isoformat()
+
+
+def _present(record: dict[str, Any]) -> dict[str, Any]:
+    """Unknown fields are left out."""
+    return {name: value for name, value in record.items() if value is not None and value != "" and value != () and value != []}
+
+
+def finding(found: Finding, *, reveal: bool = False) -> dict[str, Any]:
+    """One finding. ``reveal`` adds the value: a password, or the crackers' line of a hash."""
+    secret = {"mask": found.secret.mask, "fingerprint": found.fingerprint, "kind": found.secret.kind}
+    crack: dict[str, Any] | None = None
+    if found.crack is not None:
+        crack = _present({"format": found.crack.format, "hashcat": found.crack.hashcat})
+    if reveal:
+        secret["value"] = found.secret.reveal()
+        if found.crack is not None and crack is not None:
+            line = found.crack.line.reveal()
+            crack["line"] = line
+            if secret["value"].lower() in line.lower():
+                secret["value"] = line
+    return _present(
+        {
+            "type": "finding",
+            "schema": SCHEMA,
+            "id": found.id,
+            "rule": found.rule.id,
+            "category": str(found.rule.category),
+            "severity": str(found.severity),
+            "confidence": round(found.confidence, 2),
+            "title": found.title,
+            "protocol": found.protocol,
+            "transport": found.transport,
+            "client": _end(found.client),
+            "server": _end(found.server),
+            "path": list(found.path),
+            "mechanism": found.mechanism,
+            "outcome": found.outcome and str(found.outcome),
+            "username": found.username,
+            "realm": found.realm,
+            "secret": _present(secret) if found.rule.category is not Category.CHANNEL else None,
+            "crack": crack,
+            "facts": found.facts or None,
+            "where": found.where,
+            "frame": found.frame,
+            "time": timestamp(found.first_seen),
+            "first_seen": timestamp(found.first_seen),
+            "last_seen": timestamp(found.last_seen),
+            "count": found.count,
+            "source": found.source,
+            "channel": found.channel,
+            "references": list(found.rule.references),
+            "remedy": found.remedy,
+        }
+    )
+
+
+def _end(end: tuple[str, int]) -> dict[str, Any]:
+    return {"ip": end[0], "port": end[1]} if end[1] else {"ip": end[0]}
+
+
+def channel(row: Channel) -> dict[str, Any]:
+    """One row of the ledger. ``tls`` is null where no handshake was seen."""
+    record = _present(
+        {
+            "type": "channel",
+            "schema": SCHEMA,
+            "id": row.id,
+            "client": row.client,
+            "server": row.server,
+            "port": row.port,
+            "transport": row.transport,
+            "path": list(row.path),
+            "protocol": row.protocol,
+            "product": row.product,
+            "tier": row.tier,
+            "encryption": str(row.encryption),
+            "why": row.why,
+            "sessions": row.sessions,
+            "bytes": {"client": row.client_bytes, "server": row.server_bytes},
+            "findings": {str(s): row.findings[s] for s in reversed(Severity) if row.findings[s]},
+            "one_sided": row.one_sided or None,
+            "first_seen": timestamp(row.first),
+            "last_seen": timestamp(row.last),
+        }
+    )
+    record["tls"] = _tls(row) if row.tls else None
+    return record
+
+
+def _tls(row: Channel) -> dict[str, Any]:
+    facts = dict(row.tls or {})
+    found = facts.pop("certificate", None)
+    if isinstance(found, Certificate):
+        facts["certificate"] = certificate(found, row.last)
+    elif found:
+        facts["certificate"] = found
+    return _present({**facts, "upgraded": row.upgraded})
+
+
+def certificate(found: Certificate, seen: int) -> dict[str, Any]:
+    """A certificate as it stood when it was last seen (nanoseconds)."""
+    try:
+        expired = datetime.fromisoformat(found.not_after) < _EPOCH + timedelta(microseconds=seen // 1000)
+    except (ValueError, OverflowError):
+        expired = None
+    return _present(
+        {
+            "subject": found.subject,
+            "issuer": found.issuer,
+            "not_before": found.not_before,
+            "not_after": found.not_after,
+            "key": found.key,
+            "signature": found.signature,
+            "names": list(found.names),
+            "self_signed": found.self_signed,
+            "expired": expired,
+        }
+    )
+
+
+def summary(total: Summary, findings: list[Finding], channels: list[Channel]) -> dict[str, Any]:
+    """What was read, what was not, and how much was found."""
+    severities = {str(s): sum(f.severity is s for f in findings) for s in reversed(Severity)}
+    verdicts: dict[str, int] = {}
+    for row in channels:
+        verdicts[str(row.encryption)] = verdicts.get(str(row.encryption), 0) + 1
+    return {
+        "type": "summary",
+        "schema": SCHEMA,
+        "frames": total.frames,
+        "bytes": total.bytes,
+        "flows": total.flows,
+        "attempts": total.attempts,
+        "sources": len(total.sources),
+        "problems": total.problems,
+        "coverage": {
+            "dropped": total.dropped,
+            "truncated": total.truncated,
+            "gaps": total.gaps,
+            "gap_bytes": total.gap_bytes,
+            "undecoded": sum(total.undecoded.values()),
+            "one_sided": total.one_sided,
+            "evicted": total.evicted,
+            "omitted": total.omitted,
+        },
+        "undecoded": dict(total.undecoded.most_common()),
+        "anomalies": dict(total.anomalies.most_common()),
+        "reassembly": dict((total.reassembly + total.fragments).most_common()),
+        "bugs": dict(total.bugs.most_common()),
+        "findings": {name: count for name, count in severities.items() if count},
+        "channels": verdicts,
+    }
