@@ -11,14 +11,26 @@ from sniffer.errors import CaptureError, UsageError
 
 # Each is a module here with ``add(subparsers)``, which sets ``run=`` to a function from the arguments to the exit code.
 # They import what is heavy only when they run, so that --help answers at once.
-COMMANDS = ("scan",)
+COMMANDS = ("scan", "channels", "protocols", "rules")
 
 EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE, EXIT_UNREADABLE = 0, 1, 2, 3
+
+
+def version() -> str:
+    """The version installed."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("cleartap")
+    except PackageNotFoundError:
+        return "(source tree)"
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog="cleartap", description="Shows who sends what sensitive data to whom without encryption. Passive: it never sends a packet.")
+    top.add_argument("--version", action="version", version=f"cleartap {version()}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         import_module(f"{__name__}.{name}").add(commands)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from sniffer.flows.key import keys
 from sniffer.flows.reassembly import Piece, Receiver, distance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sniffer.decode.packets import Packets
     from sniffer.flows.engine import Engine
     from sniffer.flows.table import Slots, Table
@@ -73,7 +76,7 @@ class Tracker:
         self.evicted = 0
         self.source = ""
         self._swept = 0
-        self.on_end = lambda ended, flow: None
+        self.on_end: Callable[[Ended, Flow | None], None] = _ignore
 
     # A batch.
 
@@ -235,7 +238,7 @@ class Tracker:
         slots, sides, offsets, sizes = slot.tolist(), side.tolist(), at.tolist(), length.tolist()
         buffer = memoryview(packets.buffer)
         flows = self.table.flow
-        for first, last in zip(begins, begins[1:], strict=False):
+        for first, last in pairwise(begins):
             row = slots[first]
             flow = flows[row] or self._flow(row)
             if flow.done:
@@ -448,7 +451,16 @@ class Tracker:
         table = self.table
         names = ("client_high", "client_low", "server_high", "server_low", "client_port", "server_port", "protocol", "path", "first", "last", "packets", "bytes")
         rows = zip(*(getattr(table, name)[slots].tolist() for name in names), strict=True)
-        return [Ended(*r[:7], self.paths.get(r[7], ()), r[8], r[9], tuple(r[10]), tuple(r[11])) for r in rows]
+        return [_ended(row, self.paths) for row in rows]
+
+
+def _ignore(ended: Ended, flow: Flow | None) -> None:
+    return None
+
+
+def _ended(row: tuple[Any, ...], paths: dict[int, tuple[str, ...]]) -> Ended:
+    *ends, protocol, path, first, last, packets, size = row
+    return Ended(*ends, protocol, paths.get(path, ()), first, last, (packets[0], packets[1]), (size[0], size[1]))
 
 
 def _before(client: Column, server: Column, is_client: npt.NDArray[np.bool_], starts: Slots, counts: Slots) -> Column:

@@ -38,12 +38,12 @@ def finding(found: Finding, *, reveal: bool = False) -> dict[str, Any]:
     if found.crack is not None:
         crack = _present({"format": found.crack.format, "hashcat": found.crack.hashcat})
     if reveal:
-        secret["value"] = found.secret.reveal()
+        value = found.secret.reveal()
         if found.crack is not None and crack is not None:
-            line = found.crack.line.reveal()
-            crack["line"] = line
-            if secret["value"].lower() in line.lower():
-                secret["value"] = line
+            line = crack["line"] = found.crack.line.reveal()
+            # Nearly every line holds the response as it stood; where it is encoded (CRAM-MD5), both are given.
+            value = line if value.lower() in line.lower() else value
+        secret["value"] = value
     return _present(
         {
             "type": "finding",

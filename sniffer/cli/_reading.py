@@ -1,0 +1,106 @@
+"""What the commands that read captures share: their options, the reading itself, progress, the exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from sniffer.capture.frames import Reader
+    from sniffer.session import Session
+
+# A read of less than this is over before a bar could be looked at.
+_PROGRESS_FROM = 64 << 20
+
+
+def add_input(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", nargs="+", metavar="FILE", help="pcap or pcapng, compressed or not; a directory; '-' for standard input")
+    command.add_argument("--filter", metavar="EXPR", help="read only what matches, for example 'host 10.0.0.5 and port 21'")
+
+
+def add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
+    command.add_argument("--format", choices=formats, default=formats[0], help=f"default: {formats[0]}")
+    command.add_argument("-o", "--output", metavar="FILE", help="write there instead of to standard output (mode 0600)")
+    command.add_argument("--all", action="store_true", help="show every row on the console")
+    command.add_argument("--no-color", action="store_true", help="no colours (also: NO_COLOR)")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no notes")
+
+
+def read(arguments: argparse.Namespace) -> Session:
+    """Read everything named on the command line. CaptureError if nothing of it can be read."""
+    from sniffer.capture import capture_set, open_capture
+    from sniffer.installation import fingerprint_key
+    from sniffer.session import Session
+
+    keep = None
+    if arguments.filter:
+        from sniffer.decode.filter import compile_filter
+
+        keep = compile_filter(arguments.filter)
+    session = Session(fingerprint_key(), keep=keep)
+    paths = capture_set(arguments.files)
+    with _progress(paths, quiet=arguments.quiet) as tick:
+        session.run((open_capture(path) for path in paths), tick)
+    if not arguments.quiet:
+        for problem in session.summary.problems:
+            print(f"cleartap: {problem}", file=sys.stderr)
+    return session
+
+
+@contextmanager
+def _progress(paths: list[str], *, quiet: bool) -> Iterator[Callable[[Reader], None] | None]:
+    """A bar on the terminal for long reads; None where there is none to show."""
+    total = sum(os.path.getsize(p) for p in paths if p != "-" and os.path.isfile(p))
+    if quiet or total < _PROGRESS_FROM or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=total)
+        before: dict[str, int] = {}
+
+        def tick(reader: Reader) -> None:
+            before[reader.name] = int(getattr(reader, "position", 0) or 0)
+            progress.update(task, completed=sum(before.values()))
+
+        yield tick
+
+
+@contextmanager
+def out(arguments: argparse.Namespace) -> Iterator[TextIO]:
+    """Standard output, or the file asked for, which nobody else may read: it may hold secrets."""
+    if not arguments.output or arguments.output == "-":
+        yield sys.stdout
+        return
+    handle = os.open(arguments.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+def console(stream: TextIO, arguments: argparse.Namespace) -> Console:
+    """A rich console; wide enough for the tables where the output is no terminal."""
+    from rich.console import Console
+
+    width = None if stream.isatty() else 160
+    return Console(file=stream, no_color=arguments.no_color or None, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def exit_code(session: Session, fail_on: str) -> int:
+    """3 unreadable or cut short, 1 something at or above ``fail_on``, else 0."""
+    from sniffer.findings import Severity
+
+    if session.summary.problems:
+        return 3
+    if fail_on == "never":
+        return 0
+    return int(any(found.severity >= Severity[fail_on.upper()] for found in session.findings))
