@@ -12,7 +12,7 @@ from typing import Any
 from sniffer.events import Event
 from sniffer.findings import Candidate, Context, Rule
 
-__all__ = ["Detector", "registry", "rules"]
+__all__ = ["Detector", "catalogue", "registry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,6 @@ def registry() -> tuple[Detector, ...]:
     return tuple(found)
 
 
-def rules() -> dict[str, Rule]:
+def catalogue() -> dict[str, Rule]:
     """Every rule by id."""
     return {rule.id: rule for detector in registry() for rule in detector.rules}

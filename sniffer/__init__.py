@@ -1,12 +1,12 @@
 """cleartap: watches a network passively and shows what sensitive data crosses it without encryption.
 
-    import sniffer
+import sniffer
 
-    result = sniffer.scan("office.pcap")
-    for finding in result.findings:
-        print(finding.severity, finding.title, finding.username, finding.secret)
-    for channel in result.channels:
-        print(channel.client, channel.server, channel.port, channel.encryption, channel.why)
+result = sniffer.scan("office.pcap")
+for finding in result.findings:
+print(finding.severity, finding.title, finding.username, finding.secret)
+for channel in result.channels:
+print(channel.client, channel.server, channel.port, channel.encryption, channel.why)
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from sniffer.findings import Rule
 
 def all_rules() -> list[Rule]:
     """In order of their ids."""
-    found = {**detectors.rules(), **{rule.id: rule for rule in posture.RULES}}
+    found = {**detectors.catalogue(), **{rule.id: rule for rule in posture.RULES}}
     for spec in registry().values():
         if not spec.encrypted:
             found.update((rule.id, rule) for rule in rules_for(spec.name, spec.title, spec.remedy))

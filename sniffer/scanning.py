@@ -24,7 +24,7 @@ class Result:
     summary: Summary
 
 
-def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes | None = None) -> Result:  # noqa: A002
+def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes | None = None) -> Result:
     """Read capture files and directories as one ordered set.
 
     ``filter`` is an expression such as ``"host 10.0.0.5 and port 21"``. ``key`` (bytes) is used for fingerprints
