@@ -1,0 +1,1 @@
+"""Patterns and word lists as data: tables only, no logic."""
