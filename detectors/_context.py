@@ -20,7 +20,8 @@ _FORM_NAME = re.compile(rb"(?:\A|[?&])([^=&?\s]{1,96})=([^&=]*)\Z")
 _TAG = re.compile(rb"<([A-Za-z_][\w:.-]{0,95})[^<>]{0,120}>([^<]{0,128})\Z")
 _ATTRIBUTE = re.compile(rb"([A-Za-z_][\w:.-]{0,95})\s?=\s?[\"'][^\"'<>]{0,64}\Z")
 _INPUT_NAME = re.compile(rb"<[^<>]{0,160}\b(?:name|id)\s?=\s?[\"']([^\"'<>]{1,96})[\"'][^<>]{0,160}\Z")
-_LINE_NAME = re.compile(rb"(?:\A|[\n;,{(])[ \t\"'>*-]{0,16}([A-Za-z][\w .-]{0,47}?)[\"']?[ \t]{0,8}[:=][ \t]{0,8}[\"']?\Z")
+_LINE_END = re.compile(rb"[:=][ \t]{0,8}[\"']?\Z")
+_LINE_NAME = re.compile(rb"(?:\A|[\n;,{(])[ \t\"'>*-]{0,16}([A-Za-z][\w .-]{0,47}+)[\"']?[ \t]{0,8}\Z")
 
 
 def name_at(look: Look, start: int) -> tuple[str | None, bytes]:
@@ -38,9 +39,9 @@ def name_at(look: Look, start: int) -> tuple[str | None, bytes]:
     if look.media is Media.MULTIPART:
         names = re.findall(rb'name="([^"]{1,96})"', before)
         return (decode(names[-1]) if names else None), before[-_NEAR:]
-    found = _LINE_NAME.search(before)
-    if found:
-        return decode(found[1]), b""
+    mark = _LINE_END.search(before, max(0, len(before) - 10))
+    if mark and (found := _LINE_NAME.search(before, max(0, mark.start() - 64), mark.start())):
+        return decode(found[1]).rstrip(), b""
     return look.event.name, before[-_NEAR:]
 
 
@@ -71,11 +72,13 @@ def _markup(before: bytes) -> tuple[str | None, bytes]:
 
 
 def _column(look: Look, start: int) -> str | None:
-    columns = header(look.data)
+    if look.columns is None:
+        look.columns = (delimiter(look.data[:8192].split(b"\n", 1)[0]), header(look.data))
+    mark, columns = look.columns
     line = look.data.rfind(b"\n", max(0, start - 8192), start)
     if not columns or line < 0:
         return None
-    place = look.data.count(delimiter(look.data[:8192].split(b"\n", 1)[0]), line, start)
+    place = look.data.count(mark, line, start)
     return columns[place] if place < len(columns) else None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -16,8 +14,9 @@ from sniffer.secret import decode
 
 # A form has tens of fields, an API's answer thousands; more in one content are rows of the same names.
 MAX_FIELDS = 20_000
-# JSON up to here is parsed whole (some 10 ms); of larger or broken text only what stands near a hit is read.
-MAX_WHOLE = 1 << 20
+# A text up to here is parsed whole (some 5 ms); of larger or broken ones only what stands near a hit is read.
+MAX_WHOLE = 1 << 17
+_MAX_TABLE = 1 << 20  # bytes of a statement or table, whose names stand far from the values
 _NEAR = 768  # bytes read on each side of a hit in that case
 _MAX_WINDOWS = 64
 _NESTED = 2  # JSON inside a JSON string inside a form value: seen in the wild; deeper is an attack
@@ -160,6 +159,8 @@ _PARAM = re.compile(r"<param>\s*<value>\s*(?:<string>)?([^<]{0,512})<")
 
 
 def _xml(data: bytes, hits: list[int]) -> Iterator[Field]:
+    import html  # when first needed: its table of entities takes 2 ms
+
     for scope, text in enumerate(_pieces(data, hits)):
         if "wp.getUsersBlogs" in text and len(found := _PARAM.findall(text)) >= 2:
             yield Field("username", html.unescape(found[0]), scope)
@@ -176,7 +177,7 @@ def _xml(data: bytes, hits: list[int]) -> Iterator[Field]:
 
 def _pieces(data: bytes, hits: list[int]) -> Iterator[str]:
     """All of a small text; of a large one what stands near hits."""
-    if len(data) <= MAX_WHOLE // 8:
+    if len(data) <= MAX_WHOLE:
         yield decode(data)
         return
     done = 0
@@ -216,7 +217,7 @@ _MAX_ROWS = 2000
 
 
 def _sql(data: bytes, hits: list[int]) -> Iterator[Field]:
-    data = data[:MAX_WHOLE]
+    data = data[:_MAX_TABLE]
     for name, value in _ASSIGN.findall(data):
         yield Field(decode(name), decode(value.replace(b"''", b"'")), 0)
     for insert in _INSERT.finditer(data):
@@ -249,8 +250,10 @@ def _csv(data: bytes, hits: list[int]) -> Iterator[Field]:
     columns = header(data)
     if not columns:
         return
-    lines = decode(data[:MAX_WHOLE]).split("\n")
+    lines = decode(data[:_MAX_TABLE]).split("\n")
     mark = delimiter(lines[0].encode())
+    import csv  # when first needed
+
     try:
         for scope, row in enumerate(csv.reader(lines[1:_MAX_ROWS], delimiter=mark.decode())):
             yield from (Field(c, v.strip(), scope) for c, v in zip(columns, row, strict=False))

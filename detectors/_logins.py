@@ -8,7 +8,7 @@ from detectors import _jwt
 from detectors._fields import Field
 from detectors._look import Look
 from detectors._media import Media
-from detectors._names import Name, classify, token_kind, user_rank
+from detectors._names import UNSURE_USER, Name, classify, token_kind, user_rank
 from detectors._protocol import credential_rule, display, title_for, token_rule
 from detectors._severity import confidence, of_secret
 from detectors._values import is_label, is_password, is_token, is_word
@@ -50,7 +50,7 @@ def _password(look: Look, fields: list[Field], place: int, said: Name) -> str | 
     field = fields[place]
     if not is_password(field.value):
         return None
-    user = user_of(fields, place)
+    user = user_of(fields, place, sure=said is Name.WEAK_PASSWORD)
     if not _believed(look, field, said, user):
         return None
     pin = field.name.casefold().rpartition("_")[2] in _PINS
@@ -79,21 +79,18 @@ def _weak(look: Look, field: Field, user: str | None) -> bool:
     return field.text and not is_word(field.value) and not field.value.replace(".", "").isdigit()
 
 
-def user_of(fields: list[Field], place: int) -> str | None:
+def user_of(fields: list[Field], place: int, *, sure: bool = False) -> str | None:
     """The best named user field in the same object, else in the neighbourhood; the nearer of equals."""
     scope = fields[place].scope
     low = max(0, place - _NEIGHBOURS)
     best: tuple[bool, int, int, str] | None = None
     for at, field in enumerate(fields[low : place + _NEIGHBOURS], low):
         rank = user_rank(field.name) if at != place else None
-        if rank is None or not 0 < len(field.value) <= _MAX_USER or (field.scope != scope and rank >= _STRONG):
+        if rank is None or not 0 < len(field.value) <= _MAX_USER or (rank >= UNSURE_USER and (sure or field.scope != scope)):
             continue
         found = (field.scope != scope, rank, abs(at - place), field.value)
         best = found if best is None else min(best, found)
     return best[3] if best else None
-
-
-_STRONG = 25  # names of lesser rank (``name``, ``id``) speak only of their own object
 
 
 def _candidate(look: Look, field: Field, user: str | None, kind: str) -> Candidate:

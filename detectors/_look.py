@@ -26,6 +26,7 @@ class Look:
     found: list[Candidate] = field(default_factory=list)
     values: set[str] = field(default_factory=set, repr=False)
     counts: dict[str, int] = field(default_factory=dict)
+    columns: tuple[bytes, list[str]] | None = None  # of a table: delimiter and header, once looked up
 
     @property
     def from_server(self) -> bool:

@@ -12,6 +12,8 @@ from detectors.rules import names
 MAX_NAME = 96
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BREAK = re.compile(r"[\W_]+")
+# Names from here on (``name``, ``id``) speak of a user only in the password's own object, and not beside a weak password.
+UNSURE_USER = names.USER.index("name")
 _RANK = {name: rank for rank, name in enumerate(names.USER)}
 
 

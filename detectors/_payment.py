@@ -24,13 +24,17 @@ _GROUPED = re.compile(
     rb"(?:(\d{4})([ .-])(\d{4})\2(\d{4})\2(\d{1,4})(?:\2(\d{1,3}))?|(3[47]\d\d)([ .-])(\d{6})\8(\d{5}))(?![0-9A-Za-z_]|[ .-]?\d)"
 )
 _TRACK = re.compile(rb"[=D]\d{4}[1-9]\d{2}|\^[^^\r\n]{2,26}\^\d{7}")
+_GROUP_BEFORE = re.compile(rb"[0-9A-Fa-f]{2,8}[:]?[ .\t-]{1,2}\Z")
+_GROUP_AFTER = re.compile(rb"[ .\t-]{1,2}[0-9A-Fa-f]{2,8}(?![0-9A-Za-z])")
+_NEAR_AFTER = 16
 _BEFORE = re.compile(rb"(?:[0-9A-Za-z_.]|\d[ -]|[0-9A-Za-z]-)\Z")
 # A column of order numbers passes the check digit and the issuer table 2 to 6 times in a hundred, a column of cards
 # always: from this many values on, fewer passing than this share means that it is no column of cards.
 _SAMPLES = 20
 _SHARE = 0.8
-# This many different valid numbers, with nearly all of the shape passing, cannot be chance (0.05 ** 3).
-_PROOF = 3
+_LOOKED_UP = 250  # of the values shaped like a card, evenly taken: enough to see a share, few enough to cost nothing
+# This many different valid numbers, with nearly all of the shape passing, cannot be chance (at worst 0.1 ** 6).
+_PROOF = 6
 # Confidence by what speaks for it.
 _BY_NAME, _BY_TRACK, _BY_WORD, _BY_RATE, _BY_GROUPS, _TEST = 0.95, 0.98, 0.85, 0.85, 0.65, 0.6
 _SPELT_OUT = (Media.TEXT, Media.VAGUE, Media.MAIL, Media.CSV, Media.SQL)
@@ -117,7 +121,7 @@ class _Rates:
 
     def _count(self) -> dict[str | None, tuple[int, int, int]]:
         seen: dict[str | None, list[_Card]] = {}
-        for card in self._shaped:
+        for card in self._shaped[:: 1 + len(self._shaped) // _LOOKED_UP]:
             seen.setdefault(name_at(self._look, card.start)[0], []).append(card)
         return {
             name: (len(cards), sum(bool(c.brand) for c in cards), len({c.digits for c in cards if c.brand}))
@@ -141,16 +145,23 @@ class _Rates:
 def _confidence(look: Look, card: _Card, name: str | None, before: bytes, rates: _Rates) -> float:
     """0 where it is not to be reported."""
     said = classify(name) if name else Name.GENERIC
-    if said is Name.DENIED or rates.fails(name):
+    if said is Name.DENIED:
         return 0.0
     if said is Name.CARD:
-        return _BY_NAME
-    after = look.data[card.end : card.end + 16]
-    if near(before, CARD) or (not name and near(after, CARD)):
-        return _BY_WORD
-    if rates.proves(name):
+        sure = _BY_NAME
+    elif near(before, CARD) or (not name and near(look.data[card.end : card.end + _NEAR_AFTER], CARD)):
+        sure = _BY_WORD
+    elif rates.proves(name):
         return _BY_RATE
-    return _BY_GROUPS if card.grouped and not name and look.media in _SPELT_OUT else 0.0
+    else:
+        spelt = card.grouped and not name and look.media in _SPELT_OUT and not _among_groups(look.data, card)
+        sure = _BY_GROUPS if spelt else 0.0
+    return 0.0 if sure and rates.fails(name) else sure
+
+
+def _among_groups(data: bytes, card: _Card) -> bool:
+    """Whether the groups go on before or after, as in hex dumps and tables of code points."""
+    return bool(_GROUP_BEFORE.search(data[max(0, card.start - 10) : card.start]) or _GROUP_AFTER.match(data[card.end : card.end + 10]))
 
 
 def _report(look: Look, card: _Card, sure: float, name: str | None) -> None:

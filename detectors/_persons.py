@@ -27,7 +27,9 @@ _SSN_REACH = 48
 
 _LOCAL = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,63})\Z")
 _DOMAIN = re.compile(rb"@((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6})([A-Za-z]{2,18})(?![A-Za-z0-9@-]|\.[A-Za-z0-9])")
-_ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%+'-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,18}")
+# Identifiers of messages have the form of addresses (RFC 5322 section 3.6.4); folded lines hold nothing else.
+_ID_LINE = re.compile(rb"(?:\n|\A)(?:(?:message-id|references|in-reply-to|content-id|resent-message-id)\s*:[^\n]*|[ \t]+)<\Z", re.I)
+_LINE = 256
 # What follows the last dot in names of files and code that are no domain.
 _NO_DOMAIN = frozenset({b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"css", b"js", b"json", b"html", b"htm", b"php", b"py", b"xml",
                         b"map", b"min", b"woff", b"so", b"txt", b"sh", b"git", b"local", b"service"})  # fmt: skip
@@ -95,6 +97,8 @@ def _address(data: bytes, at: int) -> tuple[int, int] | None:
     if not local:
         return None
     start = at - len(local[0])
+    if data[start - 1 : start] == b"<" and _ID_LINE.search(data[max(0, start - _LINE) : start]):
+        return None
     if data[start - 2 : start] == b"//" or (data[start - 1 : start] in (b":", b"/") and b"//" in data[max(0, start - 64) : start]):
         return None  # ssh://user@host, scheme://user:password@host
     return start, domain.end()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import platform
 import re
-import tempfile
 import threading
 from enum import IntEnum
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,7 +109,7 @@ def _compile(hyperscan: Any) -> Any:
 def _store() -> Path:
     """The cache file's path: compiling takes some 40 ms, loading 0.1. Named by all that the compiled form depends on."""
     root = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-    told = repr((table(), version("hyperscan"), platform.machine(), platform.system()))
+    told = repr((table(), _hyperscan().__version__, platform.machine(), platform.system()))
     return Path(root) / "cleartap" / f"anchors-{hashlib.sha256(told.encode()).hexdigest()[:32]}.hs"
 
 
@@ -136,23 +135,25 @@ def _load(hyperscan: Any, path: Path) -> Any | None:
 def _save(hyperscan: Any, database: Any, path: Path) -> None:
     """Store for the next run; a place that cannot be written is no error."""
     blob = hyperscan.dumpb(database)
-    name = None
+    draft = path.with_suffix(f".{os.getpid()}")  # whole or not at all, also with two runs at once
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            name = file.name
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(blob).digest() + blob)
-        Path(name).replace(path)
+        draft.replace(path)
     except OSError:
-        if name:
-            Path(name).unlink(missing_ok=True)
+        return
+
+
+def _hyperscan() -> Any:
+    return importlib.import_module("hyperscan")  # when first needed, and untyped
 
 
 @cache
 def database() -> Any:
     """The compiled anchors."""
-    import hyperscan
-
+    hyperscan = _hyperscan()
     try:
         path = _store()
     except (RuntimeError, KeyError):  # no home folder
@@ -164,31 +165,33 @@ def database() -> Any:
     return found
 
 
-class _Local(threading.local):
-    """Hyperscan's working space: one a thread, since scanning lets go of the interpreter lock."""
-
-    def __init__(self) -> None:
-        self.scratch = database().scratch.clone()
-
-
-_local: _Local | None = None
-
-
 def _note(anchor: int, start: int, end: int, flags: int, hits: list[tuple[int, int]]) -> bool:
     hits.append((anchor, end))
     return len(hits) >= MAX_HITS  # true stops the scan
 
 
+class _Scanner(threading.local):
+    """The database with Hyperscan's working space: one a thread, since scanning lets go of the interpreter lock."""
+
+    def __init__(self) -> None:
+        found = database()
+        self.scan = found.scan
+        self.scratch = found.scratch.clone()
+        self.stopped: type[Exception] = _hyperscan().ScanTerminated
+
+
+_scanner: _Scanner | None = None
+
+
 def scan(data: bytes) -> list[tuple[int, int]]:
     """``(anchor id, end offset)`` of every hit in order of its end."""
-    global _local
-    if _local is None:
-        _local = _Local()
+    global _scanner
+    if _scanner is None:
+        _scanner = _Scanner()
     hits: list[tuple[int, int]] = []
-    import hyperscan
-
+    scanner = _scanner
     try:
-        database().scan(data, match_event_handler=_note, context=hits, scratch=_local.scratch)
-    except hyperscan.ScanTerminated:
+        scanner.scan(data, _note, context=hits, scratch=scanner.scratch)
+    except scanner.stopped:
         return hits
     return hits

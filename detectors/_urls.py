@@ -7,6 +7,7 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from detectors._look import Look
+from detectors._media import Media
 from detectors._severity import of_secret
 from detectors._values import is_password
 from sniffer.findings import Candidate, Category, Rule, Severity
@@ -21,6 +22,9 @@ _REACH = 320
 _SCHEME = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]{1,30})\Z")
 _REST = re.compile(rb"://([^\s/@\"'<>:]{0,64}):([^\s/@\"'<>]{1,128})@(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})")
 _SHARED = ("postgres", "mysql", "mariadb", "mongodb", "redis", "mssql", "sqlserver", "oracle", "ldap", "cockroachdb", "clickhouse", "couchbase", "jdbc")
+# Pages that explain URLs are full of them.
+_EXAMPLE_HOST = re.compile(rb"(?:[\w-]+\.)*(?:example(?:\.\w+)?|host(?:name)?(?:\.com)?|localhost)\Z", re.I)
+_LEAST_PUBLISHED = 4
 # Documentation writes URLs with these where a user's own would stand.
 _MODEL_USERS = frozenset({"user", "username", "login", "usr", "u", "name", "myuser", "your_username", "foo", "usuario"})
 _MODEL_PASSWORDS = frozenset({"password", "pass", "passwd", "pwd", "p", "pw", "secret", "mypassword", "mypass", "bar", "port", "token"})
@@ -43,14 +47,15 @@ def find_urls(look: Look, hits: list[tuple[int, int]]) -> None:
         if rest is None or scheme is None or b"://" in rest[2]:
             continue
         user, password = unquote(decode(rest[1])), unquote(decode(rest[2]))
-        if _real(user, password):
+        published = look.media is Media.PAGE and (len(password) < _LEAST_PUBLISHED or _EXAMPLE_HOST.match(rest[3]))
+        if _real(user, password) and not published:
             _report(look, scheme[1].decode("ascii").lower(), user, password, rest.span(2), rest[3].decode("ascii", "replace"))
 
 
 def _real(user: str, password: str) -> bool:
     if not is_password(password) or re.search(r"[{}$<>\[\]]|\.\.\.", user + password.replace("$", "", 1)):
         return False
-    model = user.casefold() in _MODEL_USERS and password.casefold() in _MODEL_PASSWORDS
+    model = user.casefold() in (_MODEL_USERS | {""}) and password.casefold() in _MODEL_PASSWORDS
     return not model and not (user.casefold() == "user" and password.casefold().startswith("pass"))
 
 

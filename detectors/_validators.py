@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from detectors.rules.cards import ISSUERS, TEST_NUMBERS
 from detectors.rules.ibans import DIGITS_ONLY, LENGTHS
@@ -20,14 +20,18 @@ def luhn(digits: bytes) -> bool:
     return (sum(digits[-1::-2].translate(_PLAIN)) + sum(digits[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
-@lru_cache(4096)
-def _issuer(prefix: int) -> tuple[frozenset[int], str] | None:
-    return next(((lengths, brand) for low, high, lengths, brand in ISSUERS if low <= prefix <= high), None)
+@cache
+def _issuers() -> list[tuple[frozenset[int], str] | None]:
+    """By the first four digits: lengths and brand."""
+    table: list[tuple[frozenset[int], str] | None] = [None] * 10_000
+    for low, high, lengths, brand in ISSUERS:
+        table[low : high + 1] = [(lengths, brand)] * (high + 1 - low)
+    return table
 
 
 def card_brand(digits: bytes) -> str | None:
     """The brand, if issuer range, length and check digit agree; None otherwise."""
-    issuer = _issuer(int(digits[:6])) if 13 <= len(digits) <= 19 else None
+    issuer = _issuers()[int(digits[:4])] if 13 <= len(digits) <= 19 else None
     if issuer is None or len(digits) not in issuer[0] or not luhn(digits):
         return None
     return issuer[1] if len(set(digits)) >= _LEAST_DISTINCT or is_test_card(digits) else None

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-# (first six digits from, to, lengths, brand), ISO/IEC 7812 prefixes as the networks publish them. Order: the
-# narrower range first, since Discover and Maestro lie inside wider ones.
+# (first four digits from, to, lengths, brand): ISO/IEC 7812 prefixes as the networks publish them. Discover's shared
+# range inside UnionPay's (622126 to 622925) counts as UnionPay.
 ISSUERS: tuple[tuple[int, int, frozenset[int], str], ...] = (
-    (340000, 349999, frozenset({15}), "American Express"),
-    (370000, 379999, frozenset({15}), "American Express"),
-    (300000, 305999, frozenset({14, 16}), "Diners Club"),
-    (309500, 309599, frozenset({14, 16}), "Diners Club"),
-    (360000, 369999, frozenset({14}), "Diners Club"),
-    (380000, 399999, frozenset({14, 16}), "Diners Club"),
-    (352800, 358999, frozenset({16, 17, 18, 19}), "JCB"),
-    (400000, 499999, frozenset({13, 16, 19}), "Visa"),
-    (222100, 272099, frozenset({16}), "Mastercard"),
-    (510000, 559999, frozenset({16}), "Mastercard"),
-    (601100, 601199, frozenset({16, 17, 18, 19}), "Discover"),
-    (644000, 659999, frozenset({16, 17, 18, 19}), "Discover"),
-    (622126, 622925, frozenset({16, 17, 18, 19}), "UnionPay"),
-    (620000, 629999, frozenset({16, 17, 18, 19}), "UnionPay"),
-    (810000, 817199, frozenset({16, 17, 18, 19}), "UnionPay"),
-    (500000, 509999, frozenset({16, 17, 18, 19}), "Maestro"),
-    (560000, 589999, frozenset({16, 17, 18, 19}), "Maestro"),
-    (220000, 220499, frozenset({16, 17, 18, 19}), "Mir"),
-    (639000, 639099, frozenset({16, 17, 18, 19}), "Maestro"),
-    (670000, 679999, frozenset({16, 17, 18, 19}), "Maestro"),
+    (3400, 3499, frozenset({15}), "American Express"),
+    (3700, 3799, frozenset({15}), "American Express"),
+    (3000, 3059, frozenset({14, 16}), "Diners Club"),
+    (3095, 3095, frozenset({14, 16}), "Diners Club"),
+    (3600, 3699, frozenset({14}), "Diners Club"),
+    (3800, 3999, frozenset({14, 16}), "Diners Club"),
+    (3528, 3589, frozenset({16, 17, 18, 19}), "JCB"),
+    (4000, 4999, frozenset({13, 16, 19}), "Visa"),
+    (2221, 2720, frozenset({16}), "Mastercard"),
+    (5100, 5599, frozenset({16}), "Mastercard"),
+    (6011, 6011, frozenset({16, 17, 18, 19}), "Discover"),
+    (6440, 6599, frozenset({16, 17, 18, 19}), "Discover"),
+    (6200, 6299, frozenset({16, 17, 18, 19}), "UnionPay"),
+    (8100, 8171, frozenset({16, 17, 18, 19}), "UnionPay"),
+    (5000, 5099, frozenset({16, 17, 18, 19}), "Maestro"),
+    (5600, 5899, frozenset({16, 17, 18, 19}), "Maestro"),
+    (2200, 2204, frozenset({16, 17, 18, 19}), "Mir"),
+    (6304, 6304, frozenset({16, 17, 18, 19}), "Maestro"),
+    (6390, 6390, frozenset({16, 17, 18, 19}), "Maestro"),
+    (6700, 6799, frozenset({16, 17, 18, 19}), "Maestro"),
 )
 
 # Published by the networks and payment providers for tests; they pass every check and belong to nobody.
