@@ -47,7 +47,7 @@ def classify(name: str) -> Name:
     if not parts:
         return Name.GENERIC
     if token_kind(name):
-        return Name.WEAK_PASSWORD if parts == ("secret",) else Name.TOKEN
+        return Name.TOKEN
     found = _password(parts)
     if found is not None:
         return found

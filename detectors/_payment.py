@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from detectors._context import name_at, near
-from detectors._look import Look
+from detectors._look import MAX_REPORTED, Look
 from detectors._media import Media
 from detectors._names import Name, classify
 from detectors._scan import Group, table
@@ -32,6 +32,7 @@ _BEFORE = re.compile(rb"(?:[0-9A-Za-z_.]|\d[ -]|[0-9A-Za-z]-)\Z")
 # always: from this many values on, fewer passing than this share means that it is no column of cards.
 _SAMPLES = 20
 _SHARE = 0.8
+_LONGEST = 40  # nineteen digits with a separator after each
 _LOOKED_UP = 250  # of the values shaped like a card, evenly taken: enough to see a share, few enough to cost nothing
 # This many different valid numbers, with nearly all of the shape passing, cannot be chance (at worst 0.1 ** 6).
 _PROOF = 6
@@ -49,12 +50,20 @@ class _Card(NamedTuple):
     track: bool = False
 
 
-def field(look: Look, name: str, value: str) -> None:
-    """A value in a field named for a card."""
-    digits = re.sub(r"[ .-]", "", value).encode("ascii", "replace")
-    if digits.isdigit() and (brand := card_brand(digits)):
-        start = look.data.find(value.encode())
-        _report(look, _Card(digits, start, start + len(value), False, brand), _BY_NAME, name)
+def find_named(look: Look, fields: list[tuple[str, str]]) -> None:
+    """Report the numbers in fields named for a card; not where most of a name's values fail (a column of something else)."""
+    shaped: dict[str, list[tuple[bytes, str]]] = {}
+    for name, value in fields:
+        digits = re.sub(r"[ .-]", "", value[:_LONGEST]).encode("ascii", "replace")
+        if digits.isdigit() and 13 <= len(digits) <= 19:
+            shaped.setdefault(name, []).append((digits, value))
+    for name, values in shaped.items():
+        valid = [(digits, value, brand) for digits, value in values if (brand := card_brand(digits))]
+        if len(values) >= _SAMPLES and len(valid) < _SHARE * len(values):
+            continue
+        for digits, value, brand in valid[: 2 * MAX_REPORTED]:
+            start = look.data.find(value.encode())
+            _report(look, _Card(digits, start, start + len(value), False, brand), _BY_NAME, name)
 
 
 def find(look: Look, hits: list[tuple[int, int]]) -> None:

@@ -26,7 +26,7 @@ def _look(event: Content, context: Context) -> Iterable[Candidate]:
         return ()
     data = event.data if not event.charset and b"\0" not in event.data[:4] and event.data[:1] != b"\xff" else as_utf8(event)
     # Values of a form are looked at as typed; its fields are read from the wire's form below.
-    text = unquote_to_bytes(data.replace(b"+", b" ")) if told is Media.FORM and b"%" in data else data
+    text = unquote_to_bytes(data.replace(b"+", b" ")) if told is Media.FORM and (b"%" in data or b"+" in data) else data
     hits = scan(text)
     if not hits and (not event.name or told is Media.FORM):
         return ()
@@ -66,12 +66,14 @@ def _named(look: Look, data: bytes, ends: list[int]) -> set[str]:
     """What the names of fields say: logins, tokens, cards, social security numbers."""
     pairs = fields(data, look.media, ends)
     users = _logins.find(look, pairs)
+    cards: list[tuple[str, str]] = []
     for field in pairs:
         said = classify(field.name)
-        if said is Name.CARD:
-            _payment.field(look, field.name, field.value)
-        elif said is Name.SSN:
+        if said is Name.SSN:
             _persons.ssn_field(look, field.name, field.value)
+        elif said is Name.CARD:
+            cards.append((field.name, field.value))
+    _payment.find_named(look, cards)
     return users
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 # Names of fields that are worth parsing the message for, caseless. Short ones carry the delimiter that ends a name.
 LOGIN_KEYS = (
     r"passw", r"passphrase", r"passcode", r"pwd[\"'=:\]>%\s,]", r"pass[\"'=:\]>%,]", r"pass%5D", r"userpass",
-    r"[^a-z]pw[\"'=:\]]", r"[^a-z]psw[\"'=:\]]", r"pswd", r"[^a-z]pin[\"'=:\]>]", r"[^a-z]pincode", r"[^a-z]psk[\"'=:\]>]",
-    r"kennwort", r"contrase", r"[^a-z]senha", r"wachtwoord", r"[^a-z]heslo", r"haslo", r"requirepass", r"mot_?de_?passe",
-    r"[^a-z]mdp[\"'=:\]]", r"parola[\"'=:\]]", r"sifre[\"'=:\]]", r"getusersblogs", r"masterauth",
+    r"(?:^|[^a-z])pw[\"'=:\]]", r"(?:^|[^a-z])psw[\"'=:\]]", r"pswd", r"(?:^|[^a-z])pin[\"'=:\]>]", r"(?:^|[^a-z])pincode", r"(?:^|[^a-z])psk[\"'=:\]>]",
+    r"kennwort", r"contrase", r"(?:^|[^a-z])senha", r"wachtwoord", r"(?:^|[^a-z])heslo", r"haslo", r"requirepass", r"mot_?de_?passe",
+    r"(?:^|[^a-z])mdp[\"'=:\]]", r"parola[\"'=:\]]", r"sifre[\"'=:\]]", r"getusersblogs", r"masterauth",
     r"salasana", r"jelszo", r"lozinka", r"passord", r"adgangskode",
 )  # fmt: skip
 SECRET_KEYS = (
     r"secret[\"'=:\]>%]", r"secret_?key", r"api[_-]?(?:key|token|secret)", r"(?:access|refresh|auth|id|session|bearer|oauth|private)[_-]?token",
-    r"session[_-]?(?:id|key)[\"'=:\]>]", r"[^a-z]jwt[\"'=:\]>]", r"(?:authentication|authorization)[_-]token",
+    r"session[_-]?(?:id|key)[\"'=:\]>]", r"(?:^|[^a-z])jwt[\"'=:\]>]", r"(?:authentication|authorization)[_-]token",
     r"reset[_-]?password[_-]?token", r"password[_-]?reset[_-]?token", r"token[_-]?secret",
 )  # fmt: skip
 PERSON_KEYS = (
-    r"[^a-z]ssn[^a-z]", r"_ssn", r"social[_\s-]?sec", r"soc[_-]?sec", r"card[_\s-]?(?:n[ou]|pan)", r"card[\"'=:\]>]", r"[^a-z]pan[\"'=:\]>,\s]",
-    r"[^a-z]cc[_-]?n(?:o|um|r)?", r"credit[_-]?card", r"debit[_-]?card", r"[^a-z]cc[\"'=:\]>]",
+    r"(?:^|[^a-z])ssn[^a-z]", r"_ssn", r"social[_\s-]?sec", r"soc[_-]?sec", r"card[_\s-]?(?:n[ou]|pan)", r"card[\"'=:\]>]", r"(?:^|[^a-z])pan[\"'=:\]>,\s]",
+    r"(?:^|[^a-z])cc[_-]?n(?:o|um|r)?", r"credit[_-]?card", r"debit[_-]?card", r"(?:^|[^a-z])cc[\"'=:\]>]",
 )  # fmt: skip
 
 # A card number's first thirteen digits, or the part of a grouped one that fixes its shape.

@@ -17,7 +17,7 @@ PASSWORD = frozenset(
 )  # fmt: skip
 
 # Short names that are also ordinary words: they need a user beside them, or the client's side of a form.
-WEAK_PASSWORD = frozenset({"pass", "pw", "psw", "pin", "pincode", "secret", "psk", "clave", "wpa", "passkey"})
+WEAK_PASSWORD = frozenset({"pass", "pw", "psw", "pin", "pincode", "psk", "clave", "wpa", "passkey"})
 
 # Words beside a password word that turn the field into something about a password.
 ABOUT_PASSWORD = frozenset(
