@@ -200,7 +200,7 @@ _MAX_PARTS = 1000
 
 def _multipart(data: bytes, hits: list[int]) -> Iterator[Field]:
     line = data[:200].split(b"\n", 1)[0].strip()
-    if not line.startswith(b"--") or len(line) < 4:
+    if not line.startswith(b"--") or len(line) < 3:
         return
     for part in data.split(line, _MAX_PARTS)[1:]:
         head, _, body = part.partition(b"\r\n\r\n") if b"\r\n\r\n" in part else part.partition(b"\n\n")

@@ -33,7 +33,7 @@ class Name(Enum):
 
 @lru_cache(8192)
 def words(name: str) -> tuple[str, ...]:
-    """``userPassword``, ``user_password``, ``user[password]``, ``ns:user-password`` all give ``("user", "password")``.
+    """``userPassword``, ``user_password``, ``user[password]``, ``user:password`` all give ``("user", "password")``.
 
     Digits at the end of a word go: ``password2`` is a password.
     """
