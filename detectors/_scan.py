@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detectors.rules import anchors
+from detectors.rules import anchors, files
 from detectors.rules.tokens import PREFIXED, SHAPED
 from sniffer.findings import Severity
 
@@ -39,6 +39,8 @@ class Group(IntEnum):
     MAIL = 7
     URL = 8
     CONNECTION = 9
+    LINE = 10
+    HASH = 11
 
 
 class Shape(NamedTuple):
@@ -58,6 +60,7 @@ class Anchor(NamedTuple):
     caseless: bool
     width: int = 0
     shape: Shape | None = None
+    row: int = 0  # in the table of files
 
 
 def _tokens() -> list[Anchor]:
@@ -87,7 +90,12 @@ def _others() -> list[Anchor]:
         Anchor(Group.MAIL, anchors.MAIL, False, 3),
         Anchor(Group.URL, anchors.URL, False),
     )
-    return [Anchor(group, text, True) for group, texts in keys for text in texts] + list(formats)
+    return [
+        *(Anchor(group, text, True) for group, texts in keys for text in texts),
+        *formats,
+        *(Anchor(Group.LINE, line.anchor, line.caseless, row=row) for row, line in enumerate(files.LINES)),
+        *(Anchor(Group.HASH, form.anchor, False, row=row) for row, form in enumerate(files.HASHES)),
+    ]
 
 
 @cache

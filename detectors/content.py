@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
-from detectors import Detector, _logins, _payment, _persons, _shapes, _urls
+from detectors import Detector, _files, _logins, _payment, _persons, _shapes, _urls
 from detectors._fields import fields
 from detectors._look import Look
 from detectors._media import STRUCTURED, Media, as_utf8, by_look, by_type
@@ -46,6 +46,10 @@ def _confirm(event: Content, context: Context, told: Media, data: bytes, text: b
         _urls.find_urls(look, groups[Group.URL])
     if groups.get(Group.CONNECTION):
         _urls.find_strings(look, groups[Group.CONNECTION])
+    if groups.get(Group.HASH):
+        _files.find_hashes(look, groups[Group.HASH])
+    if groups.get(Group.LINE):
+        _files.find_lines(look, groups[Group.LINE])
     if media in STRUCTURED and any(g in groups for g in _KEYS):
         users = _named(look, data, sorted(end for g in _KEYS for _, end in groups.get(g, ())))
     elif event.name:
@@ -91,6 +95,6 @@ def _formats(look: Look, groups: _Hits, users: set[str]) -> None:
 
 
 _RULES = (
-    *_shapes.rules().values(), _urls.RULE, _payment.RULE, _persons.IBAN, _persons.US_SSN, _persons.EMAIL, _persons.BULK,
+    *_shapes.rules().values(), _urls.RULE, _files.RULE, _payment.RULE, _persons.IBAN, _persons.US_SSN, _persons.EMAIL, _persons.BULK,
 )  # fmt: skip
 DETECTORS = (Detector(on=Content, look=_look, rules=_RULES),)
