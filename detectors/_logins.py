@@ -71,12 +71,12 @@ def _believed(look: Look, field: Field, said: Name, user: str | None) -> bool:
 
 
 def _weak(look: Look, field: Field, user: str | None) -> bool:
-    """``pass``, ``pw``, ``pin``, ``secret``: with a user beside them, or as text that is not a mere word or count."""
+    """``pass``, ``pw``, ``pin``: with a user beside them, or typed: in a form, or as text that is no mere word or count."""
     if user is not None:
         return True
-    if look.media in (Media.FORM, Media.MULTIPART) and not look.from_server:
-        return True
-    return field.text and not is_word(field.value) and not field.value.replace(".", "").isdigit()
+    if look.from_server:
+        return False
+    return look.media in (Media.FORM, Media.MULTIPART) or (field.text and not is_word(field.value) and not field.value.replace(".", "").isdigit())
 
 
 def user_of(fields: list[Field], place: int, *, sure: bool = False) -> str | None:

@@ -109,9 +109,7 @@ def _track(look: Look, start: int) -> _Card | None:
     rest = _TRACK.match(look.data, match.end()) if match else None
     if match is None or rest is None or not (brand := card_brand(match[0])):
         return None
-    month = rest[0][-4:-2] if rest[0][:1] == b"^" else rest[0][3:5]
-    if rest[0][:1] == b"^":
-        month = rest[0][-5:-3]
+    month = rest[0][-5:-3]  # both tracks: YYMM, then the service code
     return _Card(match[0], start, match.end(), False, brand, True) if b"01" <= month <= b"12" else None
 
 

@@ -103,9 +103,6 @@ def _report(look: Look, shape: Shape, match: Any) -> int:
     return int(end)
 
 
-_SEPARATORS = re.compile(r"[-_.~:/]")
-
-
 def _plausible(shape: Shape, value: str) -> bool:
     """Random text has digits and letters; words strung together and hex hashes under a wide class do not look like it."""
     if shape.subject in ("hugging-face", "mapbox", "aws-access-key", "google-oauth-secret"):

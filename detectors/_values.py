@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 
 from detectors.rules.values import LABELS, PLACEHOLDERS, STOPS
 
@@ -38,12 +36,6 @@ def is_label(value: str, key: str) -> bool:
 def is_word(value: str) -> bool:
     """Letters alone: as likely a label in some language as a password."""
     return value.isalpha()
-
-
-def entropy(text: str) -> float:
-    """Bits a character, from how often each occurs."""
-    size = len(text)
-    return -sum(n / size * math.log2(n / size) for n in Counter(text).values()) if size else 0.0
 
 
 def is_token(value: str, least: int) -> bool:

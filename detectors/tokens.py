@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from detectors import Detector, _jwt
 from detectors._protocol import display, token_rule
-from detectors.rules.names import OTHER_COOKIES, SESSION_COOKIES
+from detectors.rules.names import OTHER_COOKIE_STARTS, OTHER_COOKIES, SESSION_COOKIES
 from sniffer.events import Token
 from sniffer.findings import Candidate, Context, Severity
 
@@ -25,7 +25,7 @@ def _cookie_confidence(name: str | None, value: str) -> float:
     plain = name.casefold()
     if plain in SESSION_COOKIES or plain.startswith("aspsessionid"):
         return 0.95
-    if plain.startswith(OTHER_COOKIES):
+    if plain in OTHER_COOKIES or plain.startswith(OTHER_COOKIE_STARTS):
         return 0.0
     if _SESSION_WORD.search(plain) and len(value) >= 8:
         return 0.9

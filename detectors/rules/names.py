@@ -89,13 +89,18 @@ SESSION_COOKIES = frozenset(
         "wp-auth", "authtoken", "user_session", "login", "loggedin", "session_id", "sessid", "sess", "apisid", "sapisid",
     }
 )  # fmt: skip
-OTHER_COOKIES = (
-    "_ga", "_gid", "_gat", "_gcl", "_gac", "__utm", "__gads", "__gpi", "_fbp", "_fbc", "_hj", "_pk_", "_uet", "_ym",
-    "_clck", "_clsk", "__cf", "cf_", "__qca", "_mkto", "ajs_", "amplitude", "mp_", "optimizely", "ncid", "muid", "anid",
-    "nid", "ide", "dsid", "conversion", "test_cookie", "pref", "lang", "locale", "language", "theme", "tz", "timezone",
-    "consent", "cookieconsent", "euconsent", "gdpr", "optanon", "csrf", "xsrf", "_csrf", "__requestverificationtoken",
-    "awsalb", "awselb", "bigip", "incap_", "visid_incap", "nlbi_", "akamai", "ak_bmsc", "bm_", "_abck", "datadome", "currency",
-    "country", "region", "viewport", "screen", "hubspot", "__hs", "intercom-id", "driftt", "tracking", "visitor", "vid", "s_",
-    "rlas", "khaos", "put_", "rpx", "rpb", "au_id", "bcookie", "guest_id", "personalization_id", "id_ts", "uuid2", "icu",
-    "anj", "sess_pref", "_cb", "utm_", "wp-settings", "comment_author", "_shopify_y", "_shopify_s", "yandexuid", "fr",
+OTHER_COOKIES = frozenset(
+    {
+        "ncid", "muid", "anid", "nid", "ide", "dsid", "conversion", "test_cookie", "pref", "prefs", "lang", "locale", "language",
+        "theme", "tz", "timezone", "consent", "csrf", "xsrf", "_csrf", "currency", "country", "region", "viewport", "screen", "tracking",
+        "visitor", "visitorid", "vid", "rlas", "khaos", "au_id", "bcookie", "guest_id", "personalization_id", "uuid2", "icu", "anj", "fr",
+        "sess_pref", "_cb", "_shopify_y", "_shopify_s", "yandexuid", "rpx", "rpb", "id_ts", "s_fid", "s_vi", "s_cc", "s_sq",
+    }
+)  # fmt: skip
+OTHER_COOKIE_STARTS = (
+    "_ga", "_gid", "_gat", "_gcl", "_gac", "__utm", "__gads", "__gpi", "_fbp", "_fbc", "_hj", "_pk_", "_uet", "_ym_",
+    "_clck", "_clsk", "__cf", "cf_", "__qca", "_mkto", "ajs_", "amplitude", "mp_", "optimizely", "cookieconsent", "euconsent",
+    "gdpr", "optanon", "csrf", "xsrf-token", "csrf-token", "__requestverificationtoken", "awsalb", "awselb", "bigip", "incap_",
+    "visid_incap", "nlbi_", "akamai", "ak_bmsc", "bm_", "_abck", "datadome", "hubspot", "__hs", "intercom-id", "driftt",
+    "put_", "utm_", "wp-settings", "comment_author",
 )  # fmt: skip

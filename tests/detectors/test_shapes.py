@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
+from detectors import _shapes
 from detectors._scan import table
 from detectors._shapes import aws_account, github_checksum, rules
 from detectors.rules.tokens import PREFIXED, SHAPED, Prefixed
@@ -200,6 +201,16 @@ def test_putty(look: Look) -> None:
 )  # fmt: skip
 def test_no_private_keys(look: Look, text: str) -> None:
     assert not look(text)
+
+
+def test_a_match_that_takes_too_long_is_none(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        def match(self, *args: object, timeout: float) -> None:
+            assert 0 < timeout < 1
+            raise TimeoutError
+
+    monkeypatch.setattr(_shapes, "_compiled", lambda pattern: Slow())
+    assert not look(make(PREFIXED[0], "AKIA"))
 
 
 def test_binary_content_gives_tokens_only(look: Look) -> None:
