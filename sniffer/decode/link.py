@@ -1,0 +1,232 @@
+"""Link layers: Ethernet and its tags, PPP, Linux cooked, BSD loopback, 802.11 (IEEE 802.3, 802.1Q, 802.11; RFC 1661, 2516, 3032)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sniffer.decode.peel import LINKS, REASONS, Kind, Peel, Rows, big, handles
+
+# LINKTYPE_ values of tcpdump.org and the OpenBSD and NetBSD numbers still met for raw IP.
+LINKS.update(
+    {
+        0: Kind.NULL, 1: Kind.ETHERNET, 9: Kind.PPP, 12: Kind.IP, 14: Kind.IP, 50: Kind.PPP_HDLC, 51: Kind.PPPOE, 101: Kind.IP, 104: Kind.CHDLC,
+        105: Kind.WIFI, 108: Kind.LOOP, 113: Kind.SLL, 119: Kind.PRISM, 127: Kind.RADIOTAP, 163: Kind.AVS, 192: Kind.PPI,
+        228: Kind.IPV4, 229: Kind.IPV6, 276: Kind.SLL2,
+    }
+)  # fmt: skip
+
+_ETHERTYPES = {
+    0x0800: Kind.IPV4, 0x86DD: Kind.IPV6, 0x8100: Kind.VLAN, 0x88A8: Kind.VLAN, 0x9100: Kind.VLAN, 0x9200: Kind.VLAN,
+    0x8847: Kind.MPLS, 0x8848: Kind.MPLS, 0x8864: Kind.PPPOE, 0x880B: Kind.PPP, 0x894F: Kind.NSH, 0x8909: Kind.CISCO_TAG, 0x6558: Kind.ETHERNET,
+    0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3,
+    0x0806: Kind.ARP, 0x8035: Kind.ARP, 0x88CC: Kind.LLDP, 0x8863: Kind.CONTROL, 0x888E: Kind.CONTROL, 0x8809: Kind.CONTROL, 0x9000: Kind.CONTROL,
+    0x8899: Kind.CONTROL, 0x893A: Kind.CONTROL, 0x88E5: Kind.CONTROL, 0x88F7: Kind.CONTROL,
+}  # fmt: skip
+_PPP_PROTOCOLS = {0x0021: Kind.IPV4, 0x0057: Kind.IPV6, 0x0281: Kind.MPLS, 0x0283: Kind.MPLS}
+_FAMILIES = {2: Kind.IPV4, 10: Kind.IPV6, 23: Kind.IPV6, 24: Kind.IPV6, 28: Kind.IPV6, 30: Kind.IPV6}
+
+
+def _table(known: dict[int, Kind], other: Kind) -> np.ndarray:  # type: ignore[type-arg]
+    table = np.full(65536, other, np.int64)
+    table[list(known)] = list(known.values())
+    return table
+
+
+ETHERTYPES = _table(_ETHERTYPES, Kind.UNKNOWN_TYPE)
+ETHERTYPES[:1536] = Kind.LLC  # a length, not a type (IEEE 802.3, 3.2.6)
+_PPP = _table(_PPP_PROTOCOLS, Kind.CONTROL)
+
+_TYPE = big(("type", "u2"))
+_TAG = big(("tci", "u2"), ("type", "u2"))
+_SHIM = big(("entry", "u4"))
+_SESSION = big(("version", "u1"), ("code", "u1"), ("session", "u2"), ("length", "u2"))
+_BYTE = big(("value", "u1"))
+_TWO = big(("first", "u1"), ("second", "u1"))
+_SNAP = big(("dsap", "u1"), ("ssap", "u1"), ("control", "u1"), ("oui_high", "u1"), ("oui_low", "u2"), ("type", "u2"))
+_WORD = np.dtype([("value", "<u4")])
+_WIFI = np.dtype([("control", "u1"), ("flags", "u1")])
+
+
+def advance(peel: Peel, rows: Rows, size: int, kinds: np.ndarray | Kind) -> None:  # type: ignore[type-arg]
+    """Step over ``size`` bytes to what comes next; kinds that are only reasons end the packet there."""
+    peel.at[rows] += size
+    peel.kind[rows] = kinds
+
+
+@handles(*REASONS)
+def _reason(peel: Peel, rows: Rows) -> None:
+    for kind, reason in REASONS.items():
+        peel.drop(rows[peel.kind[rows] == kind], reason)
+
+
+@handles(Kind.ETHERNET)
+def ethernet(peel: Peel, rows: Rows) -> None:
+    rows = peel.room(rows, 14)
+    advance(peel, rows, 14, ETHERTYPES[peel.gather(rows, _TYPE, 12)["type"]])
+
+
+@handles(Kind.ETHERTYPE)
+def ethertype(peel: Peel, rows: Rows) -> None:
+    rows = peel.room(rows, 2)
+    advance(peel, rows, 2, ETHERTYPES[peel.gather(rows, _TYPE)["type"]])
+
+
+@handles(Kind.VLAN)
+def vlan(peel: Peel, rows: Rows) -> None:
+    """IEEE 802.1Q: tag control information, then the next EtherType."""
+    rows = peel.room(rows, 4)
+    tag = peel.gather(rows, _TAG)
+    number = (tag["tci"] & 0x0FFF).astype(np.int64)
+    # VLAN 0 only carries a priority.
+    real = number > 0
+    peel.label(rows[real], "vlan", number[real])
+    advance(peel, rows, 4, ETHERTYPES[tag["type"]])
+
+
+@handles(Kind.CISCO_TAG)
+def cisco_tag(peel: Peel, rows: Rows) -> None:
+    """Cisco meta data (TrustSec): six bytes, then the next EtherType."""
+    rows = peel.room(rows, 8)
+    advance(peel, rows, 8, ETHERTYPES[peel.gather(rows, _TYPE, 6)["type"]])
+
+
+@handles(Kind.MPLS)
+def mpls(peel: Peel, rows: Rows) -> None:
+    """RFC 3032: label entries up to the bottom of the stack, then what the next nibble looks like (RFC 4385, 4928)."""
+    rows = peel.room(rows, 5)
+    entry = peel.gather(rows, _SHIM)["entry"]
+    peel.label(rows, "mpls", (entry >> 12).astype(np.int64))
+    bottom = (entry & 0x100) != 0
+    nibble = peel.gather(rows, _BYTE, 4)["value"] >> 4
+    kinds = np.where(nibble == 4, Kind.IPV4, np.where(nibble == 6, Kind.IPV6, Kind.ETHERNET))
+    advance(peel, rows, 4, np.where(bottom, kinds, Kind.MPLS))
+    # A pseudowire begins with a control word of four bytes whose first nibble is 0.
+    word = rows[bottom & (nibble == 0)]
+    peel.at[word] += 4
+
+
+@handles(Kind.PPPOE)
+def pppoe(peel: Peel, rows: Rows) -> None:
+    """RFC 2516: only session data (code 0) carries PPP."""
+    rows = peel.room(rows, 8)
+    head = peel.gather(rows, _SESSION)
+    good = (head["version"] == 0x11) & (head["code"] == 0)
+    rows = peel.require(rows, good, "pppoe discovery")
+    peel.label(rows, "pppoe", head["session"][good].astype(np.int64))
+    advance(peel, rows, 6, Kind.PPP)
+
+
+@handles(Kind.PPP)
+def ppp(peel: Peel, rows: Rows) -> None:
+    """RFC 1661: a protocol field of two bytes, or one (odd) when compressed; HDLC address and control may precede it."""
+    rows = peel.room(rows, 4)
+    first = peel.gather(rows, _TYPE)["type"]
+    framed = rows[first == 0xFF03]
+    peel.at[framed] += 2
+    first = peel.gather(rows, _TYPE)["type"]
+    short = (first & 0x0100) != 0
+    kinds = _PPP[np.where(short, first >> 8, first)]
+    advance(peel, rows, 2, kinds)
+    peel.at[rows[short]] -= 1
+
+
+@handles(Kind.PPP_HDLC)
+def ppp_hdlc(peel: Peel, rows: Rows) -> None:
+    """RFC 1662 framing, or Cisco's where the address is 0x0F or 0x8F."""
+    rows = peel.room(rows, 4)
+    first = peel.gather(rows, _BYTE)["value"]
+    cisco = (first == 0x0F) | (first == 0x8F)
+    peel.kind[rows] = np.where(cisco, Kind.CHDLC, Kind.PPP)
+
+
+@handles(Kind.CHDLC)
+def chdlc(peel: Peel, rows: Rows) -> None:
+    rows = peel.room(rows, 4)
+    advance(peel, rows, 4, ETHERTYPES[peel.gather(rows, _TYPE, 2)["type"]])
+
+
+@handles(Kind.LLC)
+def llc(peel: Peel, rows: Rows) -> None:
+    """IEEE 802.2; SNAP (RFC 1042) says an EtherType, everything else is spanning tree and its like."""
+    rows = peel.room(rows, 8, "llc")
+    head = peel.gather(rows, _SNAP)
+    # OUI 0 is RFC 1042, 0x0000f8 Apple's bridge tunnel; Cisco's control protocols have another.
+    snap = (head["dsap"] == 0xAA) & (head["ssap"] == 0xAA) & (head["oui_high"] == 0) & np.isin(head["oui_low"], (0, 0xF8))
+    kinds = ETHERTYPES[head["type"]]
+    good = snap & (kinds != Kind.LLC)
+    rows = peel.require(rows, good, "llc")
+    advance(peel, rows, 8, kinds[good])
+
+
+@handles(Kind.SLL)
+def sll(peel: Peel, rows: Rows) -> None:
+    rows = peel.room(rows, 16)
+    advance(peel, rows, 16, ETHERTYPES[peel.gather(rows, _TYPE, 14)["type"]])
+
+
+@handles(Kind.SLL2)
+def sll2(peel: Peel, rows: Rows) -> None:
+    rows = peel.room(rows, 20)
+    advance(peel, rows, 20, ETHERTYPES[peel.gather(rows, _TYPE)["type"]])
+
+
+@handles(Kind.NULL, Kind.LOOP)
+def loopback(peel: Peel, rows: Rows) -> None:
+    """BSD loopback: an address family of the capturing host's byte order (NULL) or of the network's (LOOP)."""
+    rows = peel.room(rows, 4)
+    value = peel.gather(rows, _WORD)["value"]
+    family = np.where(value > 0xFFFF, value.byteswap(), value)
+    kinds = np.full(len(rows), Kind.UNKNOWN_TYPE, np.int64)
+    for number, kind in _FAMILIES.items():
+        kinds[family == number] = kind
+    advance(peel, rows, 4, kinds)
+
+
+@handles(Kind.RADIOTAP)
+def radiotap(peel: Peel, rows: Rows) -> None:
+    _measured(peel, rows, np.dtype([("pad", "V2"), ("length", "<u2")]), 8)
+
+
+@handles(Kind.PPI)
+def ppi(peel: Peel, rows: Rows) -> None:
+    _measured(peel, rows, np.dtype([("pad", "V2"), ("length", "<u2")]), 8)
+
+
+@handles(Kind.PRISM)
+def prism(peel: Peel, rows: Rows) -> None:
+    _measured(peel, rows, np.dtype([("code", "<u4"), ("length", "<u4")]), 8)
+
+
+@handles(Kind.AVS)
+def avs(peel: Peel, rows: Rows) -> None:
+    _measured(peel, rows, big(("magic", "u4"), ("length", "u4")), 8)
+
+
+def _measured(peel: Peel, rows: Rows, dtype: np.dtype[np.void], least: int) -> None:
+    """A capture header that says its own length, then 802.11."""
+    rows = peel.room(rows, least)
+    length = peel.gather(rows, dtype)["length"].astype(np.int64)
+    good = (length >= least) & (peel.at[rows] + length <= peel.end[rows])
+    rows, length = peel.require(rows, good, "truncated header"), length[good]
+    peel.at[rows] += length
+    peel.kind[rows] = Kind.WIFI
+
+
+@handles(Kind.WIFI)
+def wifi(peel: Peel, rows: Rows) -> None:
+    """IEEE 802.11 data frames that are not encrypted: 24 bytes, a fourth address between two systems, QoS, HT."""
+    rows = peel.room(rows, 10, "802.11 control")
+    head = peel.gather(rows, _WIFI)
+    control, flags = head["control"].astype(np.int64), head["flags"].astype(np.int64)
+    data = ((control & 0x0C) == 0x08) & ((control & 0x40) == 0)
+    kept = peel.require(rows, data, "802.11 management or control")
+    control, flags = control[data], flags[data]
+    clear = (flags & 0x40) == 0
+    rows = peel.require(kept, clear, "encrypted 802.11")
+    control, flags = control[clear], flags[clear]
+    qos = (control & 0x80) != 0
+    size = 24 + np.where((flags & 3) == 3, 6, 0) + np.where(qos, 2 + np.where(flags & 0x80, 4, 0), 0)
+    good = peel.at[rows] + size + 8 <= peel.end[rows]
+    rows, size = peel.require(rows, good, "truncated header"), size[good]
+    peel.at[rows] += size
+    peel.kind[rows] = Kind.LLC

@@ -1,0 +1,176 @@
+"""Peeling layers off a whole batch at once: two columns, where the next header is and what kind it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from enum import IntEnum, auto
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sniffer.capture.frames import Frames
+
+Column = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
+Buffer = bytes | bytearray | memoryview
+
+# Paths (stacks of encapsulations) that keep a name. A mirror carries a few thousand VLANs and VNIs at the most; the
+# rest still decodes, without a name.
+MAX_PATHS = 65_536
+_MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
+_SHIFT = np.uint64(29)
+
+
+class Kind(IntEnum):
+    """What stands at ``Peel.at``. Each has one function that advances all packets of that kind by one header."""
+
+    DONE = 0
+    DROPPED = auto()
+    ETHERNET = auto()
+    ETHERTYPE = auto()  # two bytes of EtherType, then its payload
+    VLAN = auto()
+    MPLS = auto()
+    PPPOE = auto()
+    PPP = auto()
+    PPP_HDLC = auto()
+    CHDLC = auto()
+    LLC = auto()
+    SLL = auto()
+    SLL2 = auto()
+    NULL = auto()
+    LOOP = auto()
+    IP = auto()  # version 4 or 6, told by the first nibble
+    IPV4 = auto()
+    IPV6 = auto()
+    IPV6_EXTENSION = auto()
+    FRAGMENT = auto()
+    RADIOTAP = auto()
+    PRISM = auto()
+    AVS = auto()
+    PPI = auto()
+    WIFI = auto()
+    CISCO_TAG = auto()
+    NSH = auto()
+    GRE = auto()
+    ERSPAN1 = auto()
+    ERSPAN2 = auto()
+    ERSPAN3 = auto()
+    TCP = auto()
+    UDP = auto()
+    PORTS = auto()  # SCTP, DCCP: two ports in front
+    PLAIN = auto()  # an IP protocol without ports
+    VXLAN = auto()
+    GENEVE = auto()
+    GTP = auto()
+    TEREDO = auto()
+    TZSP = auto()
+    # Not to be decoded further; each is a reason.
+    ARP = auto()
+    LLDP = auto()
+    CONTROL = auto()
+    UNKNOWN_TYPE = auto()
+
+
+REASONS = {
+    Kind.ARP: "arp",
+    Kind.LLDP: "lldp",
+    Kind.CONTROL: "link control",
+    Kind.UNKNOWN_TYPE: "unknown ethertype",
+}
+
+
+class Peel:
+    """The state of a batch. Columns have one entry a frame; handlers get ``rows``, the indices they are to advance."""
+
+    def __init__(self, frames: Frames, paths: dict[int, tuple[str, ...]], undecoded: Counter[str]) -> None:
+        count = len(frames)
+        self.buffer: Buffer = frames.buffer
+        self.time = frames.time
+        self.paths = paths
+        self.undecoded = undecoded
+        self.at = frames.offset.copy()
+        self.end = frames.offset + frames.size  # of the bytes captured
+        self.wire_end = frames.offset + frames.wire  # of the bytes that were on the wire, as if all were in the buffer
+        self.kind = np.zeros(count, np.int64)
+        self.path = np.zeros(count, np.uint64)
+        self.src_high = np.zeros(count, np.uint64)
+        self.src_low = np.zeros(count, np.uint64)
+        self.dst_high = np.zeros(count, np.uint64)
+        self.dst_low = np.zeros(count, np.uint64)
+        self.protocol = np.zeros(count, np.int64)
+        self.sport = np.zeros(count, np.int64)
+        self.dport = np.zeros(count, np.int64)
+        self.seq = np.zeros(count, np.int64)
+        self.ack = np.zeros(count, np.int64)
+        self.flags = np.zeros(count, np.int64)
+        self.payload = np.zeros(count, np.int64)
+        self.payload_end = np.zeros(count, np.int64)
+        self.payload_wire_end = np.zeros(count, np.int64)
+
+    def gather(self, rows: Rows, dtype: np.dtype[np.void], skip: int = 0) -> npt.NDArray[np.void]:
+        """The structure at ``at + skip`` of each row, in one call."""
+        size = dtype.itemsize
+        windows: npt.NDArray[np.void] = np.ndarray((len(self.buffer) - size + 1,), f"V{size}", buffer=self.buffer, strides=(1,))
+        return windows[self.at[rows] + skip].view(dtype)
+
+    def room(self, rows: Rows, size: int, reason: str = "truncated header") -> Rows:
+        """The rows with at least ``size`` captured bytes left; the others are dropped for ``reason``."""
+        enough = self.end[rows] - self.at[rows] >= size
+        if enough.all():
+            return rows
+        self.drop(rows[~enough], reason)
+        return rows[enough]
+
+    def drop(self, rows: Rows, reason: str) -> None:
+        if len(rows):
+            self.kind[rows] = Kind.DROPPED
+            self.undecoded[reason] += len(rows)
+
+    def require(self, rows: Rows, good: npt.NDArray[np.bool_], reason: str) -> Rows:
+        """The rows where ``good``; the others are dropped for ``reason``."""
+        if good.all():
+            return rows
+        self.drop(rows[~good], reason)
+        return rows[good]
+
+    def label(self, rows: Rows, name: str, numbers: Column | None = None) -> None:
+        """Add an encapsulation to the path: ``name``, or ``name:number`` where it has one."""
+        if not len(rows):
+            return
+        salt = np.uint64(abs(hash(name)) & 0xFFFF_FFFF) << np.uint64(32)
+        step = np.full(len(rows), salt) if numbers is None else salt ^ numbers.astype(np.uint64)
+        old = self.path[rows]
+        new = (old ^ step) * _MIX
+        new ^= new >> _SHIFT
+        new |= np.uint64(1)
+        self.path[rows] = new
+        first = np.zeros(1, np.int64) if (new == new[0]).all() else np.unique(new, return_index=True)[1]
+        for i in first.tolist():
+            key = int(new[i])
+            if key not in self.paths and len(self.paths) < MAX_PATHS:
+                text = name if numbers is None else f"{name}:{int(numbers[i])}"
+                self.paths[key] = (*self.paths.get(int(old[i]), ()), text)
+
+
+Handler = Callable[[Peel, Rows], None]
+HANDLERS: dict[Kind, Handler] = {}
+LINKS: dict[int, Kind] = {}
+
+
+def handles(*kinds: Kind) -> Callable[[Handler], Handler]:
+    """Register the function that advances packets of these kinds."""
+
+    def register(handler: Handler) -> Handler:
+        for kind in kinds:
+            HANDLERS[kind] = handler
+        return handler
+
+    return register
+
+
+def big(*fields: tuple[str, str]) -> np.dtype[np.void]:
+    """A structure in network byte order."""
+    return np.dtype(list(fields)).newbyteorder(">")
