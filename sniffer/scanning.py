@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sniffer.capture import capture_set, open_capture
 from sniffer.installation import fingerprint_key
 from sniffer.session import Session, Summary
 
@@ -37,5 +36,5 @@ def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes |
 
         keep = compile_filter(filter)
     session = Session(fingerprint_key() if key is None else key, keep=keep)
-    session.run(open_capture(path) for path in capture_set([os.fspath(p) for p in paths]))
+    session.scan(map(os.fspath, paths))
     return Result(list(session.findings), session.channels, session.summary)

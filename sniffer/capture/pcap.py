@@ -89,8 +89,6 @@ class PcapReader:
         while at <= last:
             append(at)
             at += header + length(buffer, at + 8)[0]
-            if at > end:
-                break
         # The last one may be cut by the block, or by the end of the file, or be no record at all.
         if offsets and at > end:
             at = offsets.pop()

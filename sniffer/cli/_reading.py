@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ def add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> No
 
 def read(arguments: argparse.Namespace) -> Session:
     """Read everything named on the command line. CaptureError if nothing of it can be read."""
-    from sniffer.capture import capture_set, open_capture
     from sniffer.installation import fingerprint_key
     from sniffer.session import Session
 
@@ -45,9 +45,8 @@ def read(arguments: argparse.Namespace) -> Session:
 
         keep = compile_filter(arguments.filter)
     session = Session(fingerprint_key(), keep=keep)
-    paths = capture_set(arguments.files)
-    with _progress(paths, quiet=arguments.quiet) as tick:
-        session.run((open_capture(path) for path in paths), tick)
+    with _progress(arguments.files, quiet=arguments.quiet) as tick:
+        session.scan(arguments.files, tick)
     if not arguments.quiet:
         for problem in session.summary.problems:
             print(f"cleartap: {problem}", file=sys.stderr)
@@ -57,7 +56,7 @@ def read(arguments: argparse.Namespace) -> Session:
 @contextmanager
 def _progress(paths: list[str], *, quiet: bool) -> Iterator[Callable[[Reader], None] | None]:
     """A bar on the terminal for long reads; None where there is none to show."""
-    total = sum(os.path.getsize(p) for p in paths if p != "-" and os.path.isfile(p))
+    total = sum(_size(Path(p)) for p in paths if p != "-")
     if quiet or total < _PROGRESS_FROM or not sys.stderr.isatty():
         yield None
         return
@@ -74,6 +73,13 @@ def _progress(paths: list[str], *, quiet: bool) -> Iterator[Callable[[Reader], N
             progress.update(task, completed=sum(before.values()))
 
         yield tick
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files below a directory."""
+    if path.is_dir():
+        return sum(_size(inside) for inside in path.iterdir())
+    return path.stat().st_size if path.is_file() else 0
 
 
 @contextmanager
