@@ -113,8 +113,8 @@ class Sasl:
 
     def _plain(self, data: bytes, span: Span, _challenge: bytes | None) -> None:
         """RFC 4616: authorization identity, NUL, authentication identity, NUL, password; some leave the first away."""
-        parts = data.rstrip(b"\0").split(b"\0", 2)
-        if len(parts) < 2 or not parts[-1]:
+        parts = data.split(b"\0", 3)[:3]
+        if len(parts) < 2 or not parts[-1] or (len(parts) == 2 and not parts[0]):
             return
         user = parts[-2] or parts[0]
         secret = Secret(parts[-1])
@@ -227,3 +227,12 @@ _STEPS: dict[str, _Step] = {
     "ANONYMOUS": Sasl._nothing,
     "EXTERNAL": Sasl._nothing,
 }
+
+
+def joined(challenge: bytes | None, prefix: str = "") -> Sasl | None:
+    """A LOGIN exchange met at its prompt for the password (its beginning was not captured): the user is not known."""
+    if not challenge or len(challenge) > 64 or not _PASSWORD_PROMPT.search(challenge):
+        return None
+    sasl = Sasl("LOGIN", prefix)
+    sasl.challenge(challenge)
+    return sasl
