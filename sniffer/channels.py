@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sniffer.events import Certificate, Encryption, Event, Greeting, Posture, Tls, Upgrade
 
@@ -111,7 +110,7 @@ class Channel:
     tls: dict[str, object] | None = None
     upgraded: bool = False
     product: str | None = None
-    findings: Counter[Severity] = field(default_factory=Counter)
+    findings: dict[Severity, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -152,7 +151,11 @@ class Channel:
         self.one_sided += other.one_sided
         for verdict, (count, why) in other.verdicts.items():
             self.count(verdict, why, count)
-        self.findings.update(other.findings)
+        for severity, count in other.findings.items():
+            self.found(severity, count)
+
+    def found(self, severity: Severity, count: int = 1) -> None:
+        self.findings[severity] = self.findings.get(severity, 0) + count
 
     def count(self, verdict: Encryption, why: str, sessions: int = 1) -> None:
         before, first_why = self.verdicts.get(verdict, (0, why))
@@ -167,9 +170,8 @@ class Channel:
             self.product = " ".join(filter(None, (facts.greeting.product, facts.greeting.version)))
 
 
-@dataclass(slots=True, frozen=True)
-class Ended:
-    """A flow that ended (or a batch's end of reading): the row of the flow table, with plain numbers."""
+class Ended(NamedTuple):
+    """A flow that ended, or that goes on: its row of the flow table in plain numbers."""
 
     client_high: int
     client_low: int
@@ -262,7 +264,7 @@ class Ledger:
             unread = [row for row in rows if row.protocol == "unknown"]
             if len(rows) == 2 and len(unread) == 1:
                 (read,) = (row for row in rows if row.protocol != "unknown")
-                whole = replace(read, verdicts=dict(read.verdicts), findings=Counter(read.findings))
+                whole = replace(read, verdicts=dict(read.verdicts), findings=dict(read.findings))
                 whole.merge(unread[0])
                 rows = [whole]
             out.extend(rows)

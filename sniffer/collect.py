@@ -73,7 +73,7 @@ class Collector:
             facts=candidate.facts,
             count=candidate.count,
         )
-        channel.findings[severity] += 1
+        channel.found(severity)
         return finding
 
     @staticmethod

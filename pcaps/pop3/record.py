@@ -45,11 +45,11 @@ def record(lab: Lab) -> None:
             lab.client("python3", str(script), host, USER, secret, how, check=True)
 
     with dovecot(lab, tls=False) as made_by:
-        fetch("accepted", made_by, "pass", [login(USER, PASSWORD, "USER/PASS")])
-        fetch("rejected", made_by, "pass", [login(USER, "other-words", "USER/PASS", "rejected")], secret="other-words")
+        fetch("accepted", made_by, "pass", [login(USER, PASSWORD, "PASS")])
+        fetch("rejected", made_by, "pass", [login(USER, "other-words", "PASS", "rejected")], secret="other-words")
         fetch("plain-ipv6", made_by, "plain", [login(USER, PASSWORD, "AUTH PLAIN")], host=SERVER6)
         fetch("apop", made_by, "apop", [{"username": USER, "secret": None, "mechanism": "APOP", "outcome": "accepted", "hashcat": 20}])
-        fetch("stls-refused", made_by, "stls-refused", [login(USER, PASSWORD, "USER/PASS")], "refused")
+        fetch("stls-refused", made_by, "stls-refused", [login(USER, PASSWORD, "PASS")], "refused")
     with dovecot(lab, tls=True) as made_by:
         fetch("stls", made_by, "stls", [], "encrypted")
-        fetch("stls-declined", made_by, "capa-pass", [login(USER, PASSWORD, "USER/PASS")], "declined")
+        fetch("stls-declined", made_by, "capa-pass", [login(USER, PASSWORD, "PASS")], "declined")

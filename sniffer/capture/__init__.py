@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["capture_set", "open_capture"]
 
+_NEVER = 1 << 62
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
 # What people take for a capture, by its first bytes.
 _OTHERS = (
@@ -67,7 +68,7 @@ def capture_set(paths: Sequence[str]) -> list[str]:
 
 def _is_capture(path: Path) -> bool:
     try:
-        open_capture(path)
+        open_capture(path).close()
     except CaptureError:
         return False
     return True
@@ -76,7 +77,11 @@ def _is_capture(path: Path) -> bool:
 def _begins(path: str) -> int:
     """When a capture's first packet was seen; captures that cannot be read come last and say so when their turn comes."""
     try:
-        first = next(iter(open_capture(path).batches()), None)
+        reader = open_capture(path)
     except CaptureError:
-        return 1 << 62
-    return int(first.time[0]) if first is not None and len(first) else 1 << 62
+        return _NEVER
+    try:
+        first = next(reader.batches(), None)
+        return int(first.time[0]) if first is not None else _NEVER
+    finally:
+        reader.close()

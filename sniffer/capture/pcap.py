@@ -50,6 +50,9 @@ class PcapReader:
     def position(self) -> int:
         return self._input.position
 
+    def close(self) -> None:
+        self._input.close()
+
     def batches(self) -> Iterator[Frames]:
         """Batches in file order; afterwards ``problem`` tells of a cut or corrupt file."""
         window = Window(self._input)

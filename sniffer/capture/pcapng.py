@@ -70,6 +70,9 @@ class PcapngReader:
     def position(self) -> int:
         return self._input.position
 
+    def close(self) -> None:
+        self._input.close()
+
     def batches(self) -> Iterator[Frames]:
         """Batches in file order; a new section or interface ends a batch, so that each has one table of interfaces."""
         window = Window(self._input)
@@ -77,8 +80,8 @@ class PcapngReader:
             while window.refill(12):
                 while True:
                     found, again = self._walk(window)
-                    if found.at:
-                        yield self._frames(window, found)
+                    if found.at and len(frames := self._frames(window, found)):
+                        yield frames
                     if self.problem:
                         return
                     if not again:

@@ -86,11 +86,21 @@ class Table:
 
     def release(self, slots: Slots) -> None:
         """Forget rows; their numbers are used again."""
-        for key, slot in zip(self.key[slots].tolist(), slots.tolist(), strict=True):
-            del self.slot_of[key]
-            self.flow[slot] = None
-            self.free.append(slot)
+        forget, flow = self.slot_of.__delitem__, self.flow
+        for key in self.key[slots].tolist():
+            forget(key)
+        numbers = slots.tolist()
+        for slot in numbers:
+            flow[slot] = None
+        self.free.extend(numbers)
         self.used[slots] = False
+
+    def clear(self) -> None:
+        """Forget every row."""
+        self.slot_of.clear()
+        self.flow[:] = [None] * len(self.flow)
+        self.free[:] = range(len(self.flow) - 1, -1, -1)
+        self.used[:] = False
 
     def idle(self, now: int, timeout: npt.NDArray[np.int64]) -> Slots:
         """Rows unheard of for longer than their timeout (nanoseconds, one a row)."""

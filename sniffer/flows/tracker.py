@@ -105,7 +105,8 @@ class Tracker:
         for slot in list(self.receivers):
             self._give_up(slot)
         used = np.flatnonzero(self.table.used)
-        self._end(used[np.argsort(self.table.first[used], kind="stable")])
+        self._report(used[np.argsort(self.table.first[used], kind="stable")])
+        self.table.clear()
 
     # Flows begin and end.
 

@@ -139,7 +139,7 @@ def ledger_view(channels: list[Channel], limit: int) -> RenderableType:
     table.add_column("sessions", justify="right")
     table.add_column("data", justify="right", no_wrap=True)
     rank = {verdict: place for place, verdict in enumerate(_VERDICT_STYLE)}
-    ordered = sorted(channels, key=lambda c: (-max((s for s, n in c.findings.items() if n), default=-1), rank[c.encryption], c.server, c.port))
+    ordered = sorted(channels, key=lambda c: (-max(c.findings, default=-1), rank[c.encryption], c.server, c.port))
     for row in ordered[:limit]:
         table.add_row(
             clean(row.client),

@@ -103,7 +103,7 @@ def channel(row: Channel) -> dict[str, Any]:
             "why": row.why,
             "sessions": row.sessions,
             "bytes": {"client": row.client_bytes, "server": row.server_bytes},
-            "findings": {str(s): row.findings[s] for s in reversed(Severity) if row.findings[s]},
+            "findings": {str(s): row.findings[s] for s in reversed(Severity) if s in row.findings},
             "one_sided": row.one_sided or None,
             "first_seen": timestamp(row.first),
             "last_seen": timestamp(row.last),
