@@ -26,13 +26,16 @@ MAX_PENDING = 256
 MAX_EXCHANGES = 16
 
 _DOT = re.compile(rb"^\.", re.M)
+_PRODUCTS = (
+    "Postfix", "Exim", "Sendmail", "OpenSMTPD", "Haraka", "Courier-IMAP", "Courier", "Dovecot", "Cyrus", "qmail", "Qpopper",
+    "QPOP", "hMailServer", "MailEnable", "Zimbra", "MDaemon", "IceWarp", "Kerio Connect", "CommuniGate Pro", "Lotus Domino",
+    "IBM Domino", "Stalwart", "Maddy", "UW IMAP", "GroupWise", "Merak", "ArGoSoft", "Mercury", "GreenMail",
+    "Microsoft ESMTP MAIL Service", "Microsoft Exchange",
+)  # fmt: skip
 _PRODUCT = re.compile(
-    rb"\b(Postfix|Exim|Sendmail|OpenSMTPD|Haraka|Courier(?:-IMAP)?|Dovecot|Cyrus|qmail|Qpopper|QPOP|hMailServer|MailEnable"
-    rb"|Zimbra|MDaemon|IceWarp|Kerio Connect|CommuniGate Pro|Lotus Domino|IBM Domino|Stalwart|Maddy|UW IMAP|GroupWise"
-    rb"|MERAK|ArGoSoft|Mercury|GreenMail|Exchange Server|Microsoft ESMTP MAIL Service|Microsoft Exchange)\b"
-    rb"(?:[^\r\n<>\[]{0,40}?\b[vV]?(\d{1,4}\.\d[\w.-]{0,20}))?",
-    re.I,
+    rb"\b(" + "|".join(_PRODUCTS).encode() + rb")\b(?:[^\r\n<>\[]{0,40}?\b[vV]?(\d{1,4}\.\d[\w.-]{0,20}))?", re.I
 )
+_AS_WRITTEN = {name.casefold(): name for name in _PRODUCTS}
 
 
 def greeting(text: bytes, span: Span) -> list[Greeting]:
@@ -40,7 +43,8 @@ def greeting(text: bytes, span: Span) -> list[Greeting]:
     match = _PRODUCT.search(text[:512])
     if not match:
         return []
-    return [Greeting(span=span, product=decode(match[1]), version=decode(match[2]) if match[2] else None)]
+    name = decode(match[1])
+    return [Greeting(span=span, product=_AS_WRITTEN.get(name.casefold(), name), version=decode(match[2]) if match[2] else None)]
 
 
 class Mail:
@@ -172,10 +176,12 @@ class Pending:
     def head(self) -> Entry | None:
         return self._queue[0] if self._queue else None
 
-    def seek(self, wanted: type | bytes) -> list[Event]:
-        """Let go what waits before the first entry that is ``wanted`` (a verb or a class), if there is one."""
-        at = next((i for i, e in enumerate(self._queue) if (e == wanted if isinstance(wanted, bytes) else isinstance(e, wanted))), 0)
-        return [event for _ in range(at) for event in finished(self.next(), Outcome.UNKNOWN)]
+    def seek(self, wanted: type | bytes) -> list[Event] | None:
+        """Let go what waits before the first entry that is ``wanted`` (a verb or a class); None if there is none."""
+        for at, entry in enumerate(self._queue):
+            if entry == wanted if isinstance(wanted, bytes) else isinstance(entry, wanted):
+                return [event for _ in range(at) for event in finished(self.next(), Outcome.UNKNOWN)]
+        return None
 
     def settle(self) -> list[Event]:
         """Forget all pairings; logins wholly seen are given as unknown."""

@@ -117,7 +117,7 @@ class _Walk:
         raw = self.data[start:end]
         encoded = encoding in _ENCODED and not (encoding == b"quoted-printable" and b"=" not in raw)
         data = _utf8(_decoded(raw, encoding), charset) if encoded else _utf8(raw, charset)
-        if media in _STAYS and data is raw:
+        if data is raw and (media in _STAYS or media.startswith(("multipart/", "message/"))):
             return
         self.cuts.append((start, end))
         if b"\0" not in data[:_SNIFF]:

@@ -48,7 +48,7 @@ class Imap:
         self._span = Span(Side.CLIENT, 0, 0)  # of its last argument
         self._offered = self._heard = self._over = False
         self._lost = False  # after a gap of the client's, until a command is recognised
-        self._torn = False  # a gap of the server's: lines of mails may be taken for its own
+        self._torn = False  # a gap on either side: a STARTTLS or its answer may have been in it, or a literal's size
         self._strange = 0
 
     def feed(self, side: Side, offset: int, data: bytes) -> list[Event]:
@@ -75,7 +75,8 @@ class Imap:
         if side is Side.CLIENT:
             self._lost = left <= 0
         else:
-            self._heard, self._torn = False, True
+            self._heard = False
+        self._torn = True
         return events
 
     def close(self) -> list[Event]:
@@ -107,7 +108,7 @@ class Imap:
         asked = b"STARTTLS" in self._waiting.values()
         if side is Side.CLIENT and asked and self._heard:
             return True  # the answer comes first
-        if side is Side.CLIENT and not (asked or self._lost):
+        if side is Side.CLIENT and not (asked or self._torn):
             return False
         self._grant(self._server.buffer.start if side else self._server.buffer.end, events)
         return True

@@ -40,7 +40,7 @@ class Pop3:
 
     __slots__ = (
         "_asked", "_auth", "_banner", "_body", "_client", "_fresh", "_heard", "_kind", "_lost", "_offered", "_over", "_pending",
-        "_server", "_spoke", "_strange", "_user",
+        "_server", "_spoke", "_strange", "_torn", "_user",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -55,6 +55,7 @@ class Pop3:
         self._fresh = True  # the server's greeting is still to come
         self._heard = self._spoke = False  # the server (since its last gap), the client
         self._lost = False  # after a gap of the client's, until a command is recognised
+        self._torn = False  # a gap on either side: a STLS or its answer may have been in it
         self._strange = 0
 
     def feed(self, side: Side, offset: int, data: bytes) -> list[Event]:
@@ -71,7 +72,7 @@ class Pop3:
     def gap(self, side: Side, offset: int, size: int) -> list[Event]:
         """Logins are given as far as they were seen; all pairings, the user and the challenge are forgotten."""
         events = self._pending.settle()
-        self._auth, self._user, self._asked = None, None, False
+        self._auth, self._user, self._asked, self._torn = None, None, False, True
         if side is Side.CLIENT:
             self._client.clear()
             self._lost = True
@@ -90,9 +91,9 @@ class Pop3:
     # The client's side.
 
     def _read_client(self, events: list[Event]) -> bool:
-        if (self._asked or self._lost) and self._client.peek(1) == b"\x16":
+        if (self._asked or self._torn) and self._client.peek(1) == b"\x16":
             # A TLS handshake record (RFC 8446 section 5.1): the answer was yes, or is still to come.
-            if self._lost or not self._heard:
+            if self._torn or not self._heard:
                 self._grant(self._server.end, events)
             return False
         start = self._client.start
@@ -217,7 +218,7 @@ class Pop3:
 
     def _challenge(self, text: bytes, events: list[Event]) -> None:
         self._heard = True
-        events += self._pending.seek(Sasl)
+        events += self._pending.seek(Sasl) or ()
         entry = self._pending.head
         if isinstance(entry, Sasl):
             entry.challenge(unbase64(text))

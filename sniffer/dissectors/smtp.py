@@ -47,7 +47,7 @@ class Smtp:
 
     __slots__ = (
         "_asked", "_auth", "_body", "_chunk", "_client", "_code", "_deciding", "_heard", "_last", "_lines", "_lmtp",
-        "_lost", "_newline", "_over", "_pending", "_recipients", "_said", "_server", "_strange",
+        "_lost", "_newline", "_over", "_pending", "_recipients", "_said", "_server", "_strange", "_torn",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -63,6 +63,7 @@ class Smtp:
         self._recipients = 0
         self._lmtp = self._heard = self._over = False
         self._lost = False  # after a gap of the client's, until a command is recognised
+        self._torn = False  # a gap on either side: a STARTTLS or its answer may have been in it
         self._code = b""
         self._lines: list[tuple[int, bytes]] = []
         self._said: set[str] = set()
@@ -82,7 +83,7 @@ class Smtp:
     def gap(self, side: Side, offset: int, size: int) -> list[Event]:
         """Logins are given as far as they were seen; a body goes on in another piece; all pairings are forgotten."""
         events = self._pending.settle()
-        self._auth, self._asked = None, False
+        self._auth, self._asked, self._torn = None, False, True
         if side is Side.SERVER:
             self._server.clear()
             self._code, self._lines, self._heard = b"", [], False
@@ -114,8 +115,8 @@ class Smtp:
             return False
         if self._deciding:
             return self._decide()
-        if (self._asked or self._lost) and self._client.peek(1) == b"\x16":
-            if self._lost or not self._heard:
+        if (self._asked or self._torn) and self._client.peek(1) == b"\x16":
+            if self._torn or not self._heard:
                 self._grant(self._server.end, events)
             return False  # else the reply comes first
         start = self._client.start
@@ -246,12 +247,16 @@ class Smtp:
         if first and code == b"220" and self._pending.head != b"STARTTLS":
             events += greeting(lines[0][1], span)
             return
+        known: list[Event] | None = []
         if code in _ONLY:
-            events += self._pending.seek(_ONLY[code])
+            known = self._pending.seek(_ONLY[code])
+            events += known or ()
         if code == b"334":
             self._challenge(lines[0][1], events)
-            return
-        self._answer(self._pending.next(), code, lines, events)
+        elif known is not None:
+            self._answer(self._pending.next(), code, lines, events)
+        elif code == b"354" and self._body is None and self._chunk is None:
+            self._begin_body()  # the DATA itself was not captured
         self._resync(code, events)
 
     def _answer(self, entry: Entry | None, code: bytes, lines: list[tuple[int, bytes]], events: list[Event]) -> None:
@@ -288,7 +293,7 @@ class Smtp:
     def _resync(self, code: bytes, events: list[Event]) -> None:
         """A mail whose end fell into a gap, or that ends otherwise than its sender began, has ended if it was answered."""
         body = self._body
-        if isinstance(body, Dotted) and not self._pending and (body.torn or (body.size and code[0] == 0x32)):
+        if isinstance(body, Dotted) and not self._pending and code[0] != 0x33 and (body.torn or (body.size and code[0] == 0x32)):
             body.keep(self._client.rest())
             events += self._flush()
             self._lost = True

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import random
+import time
+from base64 import b64encode
+from hashlib import md5
+
+import pytest
+
+from sniffer.dissectors import Match
+from sniffer.dissectors.pop3 import SPEC
+from sniffer.errors import Malformed
+from sniffer.events import ChallengeResponse, Content, Event, Greeting, Login, Side, Token, Upgrade
+from tests.drive import Gap, Say, client, drive, server
+
+Script = list[Say | Gap]
+
+STAMP = "<1896.697170952@dbc.example.org>"
+BANNER = server(f"+OK POP3 server ready {STAMP}\r\n")
+PLAIN = b64encode(b"\0alice\0s3cret").decode()
+
+
+def run(script: Script) -> list[Event]:
+    """The events of a script, the same for any cutting of it."""
+    whole = drive(SPEC, script)
+    rng = random.Random(5)
+    for cut in (1, 2, [rng.randint(1, 30) for _ in range(500)]):
+        assert drive(SPEC, script, cut=cut) == whole
+    return whole
+
+
+def logins(events: list[Event]) -> list[tuple[str, str | None, str, str]]:
+    return [(e.mechanism, e.username, e.secret.reveal(), str(e.outcome)) for e in events if isinstance(e, Login)]
+
+
+def mails(events: list[Event]) -> list[bytes]:
+    return [e.data for e in events if isinstance(e, Content)]
+
+
+def upgrades(events: list[Event]) -> list[str]:
+    return [e.status for e in events if isinstance(e, Upgrade)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [("+OK", "accepted"), ("+OK mailbox open", "accepted"), ("-ERR no", "rejected"), ("-ERR [AUTH] no", "rejected"), ("-ERR [IN-USE] locked", "accepted"), ("-ERR [SYS/TEMP] later", "unknown")],
+)
+@pytest.mark.parametrize("newline", ["\r\n", "\n"])
+def test_user_and_pass(reply: str, outcome: str, newline: str):
+    script: Script = [BANNER, client(f"USER alice{newline}"), server(f"+OK{newline}"), client(f"PASS  s3 cret {newline}"), server(f"{reply}{newline}")]
+    events = run(script)
+    assert logins(events) == [("PASS", "alice", " s3 cret ", outcome)]
+    (login,) = [e for e in events if isinstance(e, Login)]
+    assert login.span.end - login.span.start == len(" s3 cret ")
+
+
+def test_pipelined_and_in_lower_case():
+    events = run([BANNER, client("user alice\r\npass wrong\r\nuser alice\r\npass s3cret\r\nstat\r\n"), server("+OK\r\n-ERR no\r\n+OK\r\n+OK\r\n+OK 0 0\r\n")])
+    assert logins(events) == [("PASS", "alice", "wrong", "rejected"), ("PASS", "alice", "s3cret", "accepted")]
+
+
+def test_commands_sent_before_the_greeting():
+    events = run([client("USER alice\r\nPASS wrong\r\n"), BANNER, server("+OK\r\n-ERR no\r\n")])
+    assert logins(events) == [("PASS", "alice", "wrong", "rejected")]
+
+
+def test_empty_and_missing_passwords():
+    assert logins(run([BANNER, client("USER alice\r\nPASS\r\nPASS \r\n"), server("+OK\r\n-ERR\r\n-ERR\r\n")])) == []
+
+
+@pytest.mark.parametrize("script", [[client("USER alice\r\nPASS s3cret\r\nSTAT\r\nQUIT\r\n")], [client("AUTH PLAIN\r\n"), client(f"{PLAIN}\r\n"), client("STAT\r\n")]])
+def test_the_client_alone(script: Script):
+    assert [login[1:] for login in logins(run(script))] == [("alice", "s3cret", "unknown")]
+
+
+def test_apop_is_what_crackers_check():
+    digest = md5(STAMP.encode() + b"tanstaaf").hexdigest()
+    events = run([BANNER, client(f"APOP mrose {digest.upper()}\r\n"), server("+OK\r\n")])
+    (found,) = [e for e in events if isinstance(e, ChallengeResponse)]
+    assert (found.mechanism, found.username, found.response.reveal(), str(found.outcome)) == ("APOP", "mrose", digest, "accepted")
+    assert found.crack is not None
+    assert (found.crack.hashcat, found.crack.line.reveal()) == (20, f"{digest}:{STAMP}")
+
+
+@pytest.mark.parametrize("first", [server("+OK ready\r\n"), Gap(Side.SERVER, 40), client("NOOP\r\n")])
+def test_apop_without_its_challenge_is_not_completed(first: Say | Gap):
+    events = run([first, client(f"APOP mrose {'ab' * 16}\r\n"), server("-ERR\r\n")])
+    (found,) = [e for e in events if isinstance(e, ChallengeResponse)]
+    assert found.crack is None
+
+
+def test_apop_that_is_none():
+    assert run([client("APOP mrose short\r\nAPOP\r\n")]) == []
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [client(f"AUTH PLAIN {PLAIN}\r\n")],
+        [client("AUTH PLAIN\r\n"), server("+\r\n"), client(f"{PLAIN}\r\n")],
+        [client("AUTH PLAIN\r\n"), server("+ \r\n"), client(f"{PLAIN}\r\n")],
+    ],
+)
+def test_auth_plain(turns: Script):
+    assert logins(run([BANNER, *turns, server("-ERR no\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "rejected")]
+
+
+def test_auth_login_cram_and_token():
+    user, password = b64encode(b"alice").decode(), b64encode(b"s3cret").decode()
+    events = run([BANNER, client("AUTH LOGIN\r\n"), server("+ VXNlcm5hbWU6\r\n"), client(f"{user}\r\n"), server("+ UGFzc3dvcmQ6\r\n"), client(f"{password}\r\n"), server("+OK\r\n")])
+    assert logins(events) == [("AUTH LOGIN", "alice", "s3cret", "accepted")]
+    challenge, answer = b64encode(b"<1@mx>").decode(), b64encode(b"alice " + b"0f" * 16).decode()
+    (found,) = [e for e in run([BANNER, client("AUTH CRAM-MD5\r\n"), server(f"+ {challenge}\r\n"), client(f"{answer}\r\n"), server("+OK\r\n")]) if isinstance(e, ChallengeResponse)]
+    assert found.crack is not None
+    assert found.crack.line.reveal() == f"$cram_md5${challenge}${answer}"
+    token = b64encode(b"user=alice@example.org\x01auth=Bearer abc\x01\x01").decode()
+    assert [e.secret.reveal() for e in run([BANNER, client(f"AUTH XOAUTH2 {token}\r\n"), server("+OK\r\n")]) if isinstance(e, Token)] == ["abc"]
+
+
+CAPA = "+OK list follows\r\nTOP\r\nSTLS\r\nSASL PLAIN\r\nIMPLEMENTATION Dovecot 2.3.4\r\n.\r\n"
+
+
+def test_capabilities():
+    events = run([BANNER, client("CAPA\r\n"), server(CAPA), client("CAPA\r\n"), server(CAPA), client("USER alice\r\nPASS s3cret\r\n"), server("+OK\r\n+OK\r\n")])
+    assert upgrades(events) == ["offered"]
+    assert any(isinstance(e, Greeting) and (e.product, e.version) == ("Dovecot", "2.3.4") for e in events)
+    assert len(logins(events)) == 1
+
+
+def test_stls():
+    script: Script = [BANNER, client("STLS\r\n"), server("+OK begin\r\n"), client(b"\x16\x03\x01\0\x05hello")]
+    events = run(script)
+    assert upgrades(events) == ["asked", "granted"]
+    assert events[-1].resume == (6, len(BANNER.data) + len("+OK begin\r\n"))
+    assert upgrades(run([BANNER, client("STLS\r\n"), server("-ERR no\r\n"), client("USER a\r\nPASS b\r\n"), server("+OK\r\n+OK\r\n")])) == ["asked", "refused"]
+    assert upgrades(run([client("STLS\r\n"), client(b"\x16\x03\x01\0\x05hello")])) == ["asked", "granted"]
+
+
+MAIL = "Subject: hi\r\n\r\n+OK PASS x\r\n..dot\r\n"
+
+
+@pytest.mark.parametrize("command", ["RETR 1", "TOP 1 10"])
+def test_mails(command: str):
+    events = run([BANNER, client(f"{command}\r\nUSER alice\r\nPASS s3cret\r\n"), server(f"+OK 99 octets\r\n{MAIL}.\r\n+OK\r\n-ERR no\r\n")])
+    assert mails(events) == [b"Subject: hi\r\n\r\n+OK PASS x\r\n.dot\r\n"]
+    assert logins(events) == [("PASS", "alice", "s3cret", "rejected")]
+
+
+def test_a_mail_with_the_server_alone():
+    assert mails(run([BANNER, server("+OK\r\n+OK 99 octets\r\n" + MAIL + ".\r\n+OK bye\r\n")])) == [b"Subject: hi\r\n\r\n+OK PASS x\r\n.dot\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("command", "reply"),
+    [("LIST", "+OK\r\n1 120\r\n.\r\n"), ("LIST 1", "+OK 1 120\r\n"), ("UIDL", "+OK\r\n1 x\r\n.\r\n"), ("UIDL 1", "+OK 1 x\r\n"), ("AUTH", "+OK\r\nPLAIN\r\n.\r\n"), ("LIST", "-ERR\r\n"), ("RETR 9", "-ERR none\r\n"), ("XYZ", "-ERR\r\n")],
+)
+def test_only_some_replies_have_more_lines(command: str, reply: str):
+    events = run([BANNER, client(f"{command}\r\nUSER alice\r\nPASS s3cret\r\n"), server(f"{reply}+OK\r\n-ERR no\r\n")])
+    assert logins(events) == [("PASS", "alice", "s3cret", "rejected")]
+
+
+LONG: Script = [
+    BANNER, client("CAPA\r\n"), server(CAPA), client("USER alice\r\n"), server("+OK\r\n"), client("PASS s3cret\r\n"), server("+OK\r\n"),
+    client("RETR 1\r\n"), server(f"+OK\r\n{MAIL}.\r\n"), client("USER bob\r\n"), server("+OK\r\n"), client("PASS other\r\n"), server("-ERR\r\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("at", range(len(LONG)))
+def test_a_gap_invents_nothing(at: int):
+    step = LONG[at]
+    assert isinstance(step, Say)
+    found = {login[1:3] for login in logins(run([*LONG[:at], Gap(step.side, len(step.data)), *LONG[at + 1 :]]))}
+    assert found <= {("alice", "s3cret"), ("bob", "other"), (None, "s3cret"), (None, "other")}
+
+
+def test_a_user_before_a_gap_does_not_belong_to_a_pass_after_it():
+    script: Script = [BANNER, client("USER alice\r\n"), server("+OK\r\n"), Gap(Side.CLIENT, 50), client("STAT\r\nPASS s3cret\r\n"), server("+OK\r\n")]
+    assert [login[1] for login in logins(run(script))] == [None]
+
+
+def test_a_gap_in_a_mail():
+    events = run([BANNER, client("RETR 1\r\n"), server("+OK\r\nSubject: hi\r\n\r\nfirst"), Gap(Side.SERVER, 10), server("second\r\n.\r\n"), client("USER a\r\nPASS b\r\n"), server("+OK\r\n+OK\r\n")])
+    assert len(mails(events)) == 2
+    assert len(logins(events)) == 1
+    lost = run([BANNER, client("RETR 1\r\n"), server("+OK\r\nSubject: hi\r\n\r\nfirst"), Gap(Side.SERVER, 10), client("USER a\r\nPASS b\r\n"), server("+OK\r\n-ERR\r\n")])
+    assert logins(lost) == [("PASS", "a", "b", "rejected")]
+
+
+def test_hostile_input_costs_little():
+    for line in ("NOOP\r\n", "PASS x\r\n", "APOP a " + "ab" * 16 + "\r\n", f"AUTH PLAIN {PLAIN}\r\n"):
+        start = time.perf_counter()
+        drive(SPEC, [client(line * 5000)])
+        assert time.perf_counter() - start < 2
+    with pytest.raises(Malformed):
+        drive(SPEC, [server("x" * 100_000)])
+    with pytest.raises(Malformed):
+        drive(SPEC, [server("x\r\n" * 10_000)])
+
+
+@pytest.mark.parametrize(
+    ("sent", "said", "match"),
+    [
+        (b"", b"+OK POP3 ready\r\n", Match.YES),
+        (b"", b"+OK <1.2@host>\r\n", Match.YES),
+        (b"", b"+OK Dovecot ready.\r\n", Match.YES),
+        (b"", b"+OK\r\n", Match.MORE),
+        (b"*1\r\n$4\r\nPING\r\n", b"+OK\r\n", Match.NO),
+        (b"USER alice\r\n", b"+OK hello\r\n", Match.YES),
+        (b"AUTH PLAIN\r\n", b"+OK hello\r\n", Match.YES),
+        (b"RETR 1\r\n", b"+OK 1\r\n", Match.YES),
+        (b"RETR 1\r\n", b"-ERR no\r\n", Match.YES),
+        (b"USER alice\r\n", b"", Match.MORE),
+        (b"USER alice\r\nPASS x\r\nSTAT\r\n", b"", Match.YES),
+        (b"CAPA\r\n", b"", Match.YES),
+        (b"USER alice\r\n", b"220 ftp\r\n", Match.NO),
+        (b"", b"+PONG\r\n", Match.NO),
+        (b"", b"-ERR wrong\r\n", Match.MORE),
+        (b"", b"* OK IMAP\r\n", Match.NO),
+    ],
+)
+def test_probe(sent: bytes, said: bytes, match: Match):
+    assert SPEC.probe(sent, said) is match
+    before = Match.MORE
+    for n in range(max(len(sent), len(said)) + 1):
+        now = SPEC.probe(sent[:n], said[:n])
+        assert before is Match.MORE or now is before
+        before = now
