@@ -1,0 +1,171 @@
+"""Handshake messages of TLS, DTLS and QUIC: hellos, certificates, key exchange (RFC 8446, 5246; DTLS RFC 9147; QUIC RFC 9001)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from sniffer.dissectors._tls_names import grease, group_name, version_name
+from sniffer.errors import Malformed
+
+CLIENT_HELLO, SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE = 1, 2, 11, 12
+# SHA-256 of "HelloRetryRequest" (RFC 8446, 4.1.3).
+RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+_SNI, _GROUPS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE, _PSK = 0, 10, 13, 16, 43, 51, 41
+# A hello with more extensions than the registry has entries is no hello.
+_MAX_EXTENSIONS = 128
+
+
+@dataclass(slots=True)
+class ClientHello:
+    version: int
+    session: bytes
+    suites: tuple[int, ...]
+    extensions: tuple[int, ...]
+    versions: tuple[int, ...] = ()
+    signatures: tuple[int, ...] = ()
+    sni: str | None = None
+    alpn: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
+class ServerHello:
+    version: int
+    session: bytes
+    suite: int
+    retry: bool = False
+    group: str | None = None
+    alpn: str | None = None
+    resumed: bool = False
+
+
+class _Reader:
+    """Length-prefixed fields; Malformed where one runs over the end."""
+
+    __slots__ = ("at", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        end = self.at + size
+        if end > len(self.data):
+            raise Malformed("a handshake field runs over the message's end")
+        taken, self.at = self.data[self.at : end], end
+        return taken
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def vector(self, size: int) -> bytes:
+        return self.take(self.number(size))
+
+    def left(self) -> bool:
+        return self.at < len(self.data)
+
+
+def _words(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1])
+
+
+def _extensions(reader: _Reader) -> list[tuple[int, bytes]]:
+    if not reader.left():
+        return []
+    inner = _Reader(reader.vector(2))
+    found: list[tuple[int, bytes]] = []
+    while inner.left() and len(found) < _MAX_EXTENSIONS:
+        found.append((inner.number(2), inner.vector(2)))
+    return found
+
+
+def client_hello(body: bytes, *, cookie: bool = False) -> ClientHello:
+    """A ClientHello's body; ``cookie`` for DTLS, which has one more field."""
+    reader = _Reader(body)
+    version = reader.number(2)
+    reader.take(32)
+    session = reader.vector(1)
+    if cookie:
+        reader.vector(1)
+    suites = _words(reader.vector(2))
+    reader.vector(1)
+    hello = ClientHello(version, session, suites, ())
+    extensions = _extensions(reader)
+    hello.extensions = tuple(kind for kind, _ in extensions)
+    for kind, data in extensions:
+        if kind == _SNI:
+            hello.sni = _server_name(data)
+        elif kind == _ALPN and len(data) > 2:
+            hello.alpn = _protocols(data[2:])
+        elif kind == _VERSIONS and data:
+            hello.versions = _words(data[1:])
+        elif kind == _SIGNATURES and len(data) >= 2:
+            hello.signatures = _words(data[2:])
+    return hello
+
+
+def _server_name(data: bytes) -> str | None:
+    """RFC 6066, section 3: the host name, made of what a host name may be made of."""
+    if len(data) < 5 or data[2] != 0:
+        return None
+    name = data[5 : 5 + int.from_bytes(data[3:5], "big")][:255]
+    return "".join(chr(c) if 33 <= c < 127 else "?" for c in name) or None
+
+
+def _protocols(data: bytes) -> tuple[bytes, ...]:
+    reader = _Reader(data)
+    found: list[bytes] = []
+    while reader.left() and len(found) < 32:
+        found.append(reader.vector(1))
+    return tuple(found)
+
+
+def alpn_text(name: bytes) -> str:
+    return name.decode("ascii", "replace") if name.isascii() and name.decode().isprintable() else name.hex()
+
+
+def server_hello(body: bytes) -> ServerHello:
+    """A ServerHello's body; the version is the one chosen, also where supported_versions hides it."""
+    reader = _Reader(body)
+    version = reader.number(2)
+    random = reader.take(32)
+    session = reader.vector(1)
+    hello = ServerHello(version, session, reader.number(2), retry=random == RETRY)
+    reader.take(1)
+    for kind, data in _extensions(reader):
+        if kind == _VERSIONS and len(data) >= 2:
+            hello.version = int.from_bytes(data[:2], "big")
+        elif kind == _KEY_SHARE and len(data) >= 2:
+            hello.group = group_name(int.from_bytes(data[:2], "big"))
+        elif kind == _ALPN and len(data) > 3:
+            hello.alpn = alpn_text(data[3 : 3 + data[2]])
+        elif kind == _PSK:
+            hello.resumed = True
+    return hello
+
+
+def is_tls13(version: int) -> bool:
+    return version_name(version) in ("TLS 1.3", "DTLS 1.3")
+
+
+def certificates(body: bytes) -> list[bytes]:
+    """The chain of a Certificate message up to TLS 1.2, DER, leaf first."""
+    reader = _Reader(_Reader(body).vector(3))
+    chain: list[bytes] = []
+    while reader.left() and len(chain) < 16:
+        chain.append(reader.vector(3))
+    return chain
+
+
+def exchange_group(body: bytes, suite: str) -> str | None:
+    """The group of a ServerKeyExchange: a named curve (RFC 8422, 5.4), or the size of a Diffie-Hellman prime."""
+    if "_ECDH" in suite and len(body) >= 3 and body[0] == 3:
+        return group_name(int.from_bytes(body[1:3], "big"))
+    if "_DHE_" in suite or "_DH_anon" in suite:
+        prime = int.from_bytes(body[2 : 2 + int.from_bytes(body[:2], "big")], "big") if len(body) > 2 else 0
+        return f"dhe {prime.bit_length()}" if prime else None
+    return None
+
+
+def without_grease(numbers: tuple[int, ...]) -> list[int]:
+    return [n for n in numbers if not grease(n)]

@@ -1,0 +1,97 @@
+"""What a TLS or DTLS handshake showed so far, message by message, as events."""
+
+from __future__ import annotations
+
+from sniffer.dissectors import _certificates, _tls_hello
+from sniffer.dissectors._ja4 import ja4
+from sniffer.dissectors._tls_hello import CERTIFICATE, CLIENT_HELLO, SERVER_HELLO, SERVER_KEY_EXCHANGE
+from sniffer.dissectors._tls_names import suite_name, version_name
+from sniffer.errors import Malformed
+from sniffer.events import Anomaly, Encryption, Event, Posture, Span, Tls
+
+
+class Handshake:
+    """Takes handshake messages of either side. ``secure`` says whether the suite chosen encrypts."""
+
+    __slots__ = ("_session", "_transport", "suite", "tls13", "version")
+
+    def __init__(self, transport: str) -> None:
+        self._transport = transport
+        self._session = b""
+        self.version: str | None = None
+        self.suite = ""
+        self.tls13 = False
+
+    @property
+    def null(self) -> bool:
+        """A suite that protects integrity at best (RFC 5246, appendix A.5; RFC 9150)."""
+        return "_NULL_" in self.suite or self.suite in ("TLS_SHA256_SHA256", "TLS_SHA384_SHA384")
+
+    def message(self, kind: int, body: bytes, span: Span) -> list[Event]:
+        """The events of one message. Malformed where it breaks its format."""
+        if kind == CLIENT_HELLO:
+            return self._client(_tls_hello.client_hello(body, cookie=self._transport == "d"), span)
+        if kind == SERVER_HELLO:
+            return self._server(_tls_hello.server_hello(body), span)
+        if kind == CERTIFICATE and not self.tls13 and span.side:
+            return self._certificate(body, span)
+        if kind == SERVER_KEY_EXCHANGE and not self.tls13:
+            group = _tls_hello.exchange_group(body, self.suite)
+            return [Tls(span=span, group=group)] if group else []
+        return []
+
+    def _client(self, hello: _tls_hello.ClientHello, span: Span) -> list[Event]:
+        self._session = hello.session
+        return [Tls(span=span, sni=hello.sni, ja4=ja4(hello, self._transport))]
+
+    def _server(self, hello: _tls_hello.ServerHello, span: Span) -> list[Event]:
+        if hello.retry:
+            return []
+        self.version, self.suite = version_name(hello.version), suite_name(hello.suite)
+        self.tls13 = _tls_hello.is_tls13(hello.version)
+        # Up to 1.2 an echoed session id resumes a session; 1.3 echoes it for the sake of middleboxes.
+        resumed = hello.resumed if self.tls13 else bool(self._session) and hello.session == self._session
+        certificate = "not visible" if self.tls13 else None
+        return [Tls(span=span, version=self.version, cipher=self.suite, group=hello.group, alpn=hello.alpn, resumed=resumed, certificate=certificate)]
+
+    def _certificate(self, body: bytes, span: Span) -> list[Event]:
+        chain = _tls_hello.certificates(body)
+        if not chain:
+            return []
+        found = _certificates.parse(chain[0])
+        return [Tls(span=span, certificate=found)] if found else [Anomaly(span=span, reason="a certificate that cannot be read")]
+
+    def established(self, span: Span) -> Posture:
+        """The verdict once records are under the new keys."""
+        if self.null:
+            return Posture(span=span, encryption=Encryption.CLEARTEXT, why=f"NULL cipher: {self.suite} does not encrypt")
+        said = " with ".join(filter(None, (self.version, self.suite))) or "TLS application data"
+        return Posture(span=span, encryption=Encryption.ENCRYPTED, why=said)
+
+
+class Messages:
+    """Handshake messages put together from records. A message is longer than a record only for long chains."""
+
+    __slots__ = ("_data",)
+
+    # 2^24 is what the length field can say; chains end far below this.
+    MAX = 128 * 1024
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The messages that became whole."""
+        self._data += data
+        found: list[tuple[int, bytes]] = []
+        at = 0
+        while len(self._data) - at >= 4:
+            size = int.from_bytes(self._data[at + 1 : at + 4], "big")
+            if size > self.MAX:
+                raise Malformed("a handshake message longer than the limit")
+            if len(self._data) - at - 4 < size:
+                break
+            found.append((self._data[at], self._data[at + 4 : at + 4 + size]))
+            at += 4 + size
+        self._data = self._data[at:]
+        return found

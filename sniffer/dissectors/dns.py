@@ -1,0 +1,97 @@
+"""DNS, RFC 1035, over UDP and TCP; mDNS, RFC 6762; LLMNR, RFC 4795. Inventory only."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from sniffer.dissectors._spec import Match, Spec
+from sniffer.events import Done, Encryption, Event, Posture, Side, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HEADER = struct.Struct("!6H")
+# Response, opcode, reserved Z bit: those that a message in use can have.
+_OPCODES = frozenset((0, 1, 2, 4, 5, 6))
+_MAX_QUESTIONS, _MAX_RECORDS = 64, 4096
+_CLASSES = frozenset((1, 3, 4, 254, 255, 0x8001, 0x80FF))
+
+
+class Dns:
+    """One message is enough to know what it is."""
+
+    __slots__ = ()
+
+    def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
+        span = Span(side, offset, offset + len(data))
+        return (Posture(span=span, encryption=Encryption.CLEARTEXT, why="DNS without encryption"), Done(span=span))
+
+    def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
+        return ()
+
+    def close(self) -> Sequence[Event]:
+        return ()
+
+
+def message(data: bytes) -> bool:
+    """Whether a datagram begins like a DNS message: plausible header, and a first name and class that parse."""
+    if len(data) < 12:
+        return False
+    _, flags, questions, answers, authority, extra = _HEADER.unpack_from(data)
+    records = answers + authority + extra
+    if (flags >> 11) & 15 not in _OPCODES or flags & 0x40 or questions > _MAX_QUESTIONS or records > _MAX_RECORDS:
+        return False
+    if not questions and not (records and flags & 0x8000):
+        return False
+    at = _after_name(data, 12)
+    if at is None or at + 4 > len(data):
+        return False
+    return struct.unpack_from("!H", data, at + 2)[0] in _CLASSES
+
+
+def _after_name(data: bytes, at: int) -> int | None:
+    """Where a name ends (RFC 1035, 3.1); a pointer ends it too."""
+    total = 0
+    while at < len(data):
+        size = data[at]
+        if size == 0:
+            return at + 1
+        if size >= 0xC0:
+            return at + 2
+        total += size + 1
+        if size > 63 or total > 255:
+            return None
+        at += size + 1
+    return None
+
+
+def probe(client: bytes, server: bytes) -> Match:
+    """A whole message in the first datagram, or after the two length bytes that TCP puts in front (RFC 7766)."""
+    data = client or server
+    if len(data) >= 14 and _framed(data):
+        return Match.YES
+    if message(data):
+        return Match.YES
+    return Match.MORE if 0 < len(data) < 14 and _could_be_framed(data) else Match.NO
+
+
+def _framed(data: bytes) -> bool:
+    size = data[0] << 8 | data[1]
+    return size >= 17 and (size + 2 >= len(data) or len(data) >= 1024) and message(data[2 : 2 + size])
+
+
+def _could_be_framed(data: bytes) -> bool:
+    return data[0] < 8
+
+
+SPEC = Spec(
+    name="dns",
+    title="DNS, RFC 1035",
+    ports=(53, 5353, 5355),
+    probe=probe,
+    stream=Dns,
+    datagram=Dns,
+    tier="infrastructure",
+    remedy="Use DNS over TLS or HTTPS where the path is not trusted.",
+)

@@ -1,0 +1,204 @@
+"""TLS, RFC 8446 and 5246, back to SSL 3.0 (RFC 6101) and SSL 2.0's hello (RFC 5246, appendix E.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sniffer.dissectors._buffer import Buffer
+from sniffer.dissectors._spec import Match, Spec
+from sniffer.dissectors._tls_hello import CLIENT_HELLO
+from sniffer.dissectors._tls_state import Handshake, Messages
+from sniffer.errors import Malformed
+from sniffer.events import Anomaly, Content, Done, Encryption, Event, Posture, Side, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CHANGE_CIPHER, ALERT, HANDSHAKE, APPLICATION, HEARTBEAT = 20, 21, 22, 23, 24
+_KINDS = frozenset((CHANGE_CIPHER, ALERT, HANDSHAKE, APPLICATION, HEARTBEAT))
+# RFC 8446, 5.2: 2^14 and 256 bytes for the cipher's expansion; RFC 5246 allows 2048.
+MAX_RECORD = (1 << 14) + 2048
+# Both sides together; a handshake with a long chain and client certificates stays far below.
+MAX_HANDSHAKE = 256 * 1024
+_FATAL = 2
+
+
+class TlsRecords:
+    """Reads records until the keys change; then there is nothing more to be seen."""
+
+    __slots__ = ("_buffers", "_changed", "_handshake", "_messages", "_records", "_said", "_seen")
+
+    def __init__(self) -> None:
+        self._buffers = (Buffer(MAX_RECORD + 64 + (1 << 18)), Buffer(MAX_RECORD + 64 + (1 << 18)))
+        self._messages = (Messages(), Messages())
+        self._handshake = Handshake("t")
+        self._changed = [False, False]
+        self._records = [0, 0]
+        self._seen = 0
+        self._said = False
+
+    def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
+        buffer = self._buffers[side]
+        buffer.feed(offset, data)
+        events: list[Event] = []
+        self._seen += len(data)
+        if not self._records[side] and side is Side.CLIENT and (head := buffer.peek(3)) and head[0] & 0x80 and head[2] == 1:
+            events += self._old_hello(buffer)
+        while (head := buffer.peek(5)) is not None:
+            kind, size = head[0], head[3] << 8 | head[4]
+            if kind not in _KINDS or head[1] != 3 or size > MAX_RECORD:
+                raise Malformed("no TLS record where one was due")
+            start = buffer.start
+            if kind == APPLICATION and not self._handshake.null:
+                # Nothing in it can be read: no need to wait for the whole of it.
+                events += self._application(Span(side, start, buffer.end))
+                return events
+            record = buffer.take(5 + size)
+            if record is None:
+                break
+            self._records[side] += 1
+            events += self._record(kind, record[5:], Span(side, start, buffer.start))
+            if self._said and not self._handshake.null:
+                return events
+        if self._seen > MAX_HANDSHAKE and not self._handshake.null:
+            events += [Anomaly(span=Span(side, offset, buffer.end), reason="a handshake without end"), Done(span=Span(side, offset, buffer.end))]
+        return events
+
+    def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
+        """Record boundaries are lost with the bytes; what the handshake showed before stays true."""
+        span = Span(side, offset, offset)
+        if self._handshake.version and not self._said:
+            return [self._handshake.established(span), Done(span=span)]
+        return [Done(span=span)]
+
+    def close(self) -> Sequence[Event]:
+        return ()
+
+    def _old_hello(self, buffer: Buffer) -> list[Event]:
+        """An SSL 2.0 record with a ClientHello: what follows is of the version the server chooses."""
+        head = buffer.peek(2) or b"\0\0"
+        record = buffer.take(2 + ((head[0] & 0x7F) << 8 | head[1]))
+        if record is None:
+            return []
+        self._records[0] += 1
+        return [Anomaly(span=Span(Side.CLIENT, buffer.start - len(record), buffer.start), reason="an SSL 2.0 client hello")]
+
+    def _record(self, kind: int, body: bytes, span: Span) -> list[Event]:
+        side = span.side
+        if kind == CHANGE_CIPHER:
+            self._changed[side] = True
+            # The version and suite are the server's to say; with TLS 1.3 this record means nothing.
+            if self._changed[side.other] or self._records[side.other] == 0:
+                return self._established(span) if not self._handshake.tls13 else []
+            return []
+        if kind == ALERT:
+            return self._alert(body, span)
+        if kind == HANDSHAKE and not self._changed[side]:
+            events: list[Event] = []
+            for number, message in self._messages[side].feed(body):
+                events += self._handshake.message(number, message, span)
+            return events
+        if kind == APPLICATION and self._handshake.null and not self._handshake.tls13:
+            return self._readable(body, span)
+        return []
+
+    def _application(self, span: Span) -> list[Event]:
+        return self._established(span)
+
+    def _established(self, span: Span) -> list[Event]:
+        if self._said:
+            return []
+        self._said = True
+        posture = self._handshake.established(span)
+        if self._handshake.null:
+            return [posture]
+        return [posture, Done(span=span)]
+
+    def _alert(self, body: bytes, span: Span) -> list[Event]:
+        if len(body) != 2 or body[0] != _FATAL or self._said:
+            return []
+        self._said = True
+        return [Posture(span=span, encryption=Encryption.UNKNOWN, why=f"the handshake failed with alert {body[1]}"), Done(span=span)]
+
+    def _readable(self, body: bytes, span: Span) -> list[Event]:
+        """Application data under a NULL cipher, with its message authentication code at the end."""
+        events = [] if self._said else self._established(span)
+        return [*events, Content(span=span, data=body, media="text/plain", where="TLS record under a NULL cipher")]
+
+
+def probe(client: bytes, server: bytes) -> Match:
+    """A client hello, a server hello, or two application records in a row."""
+    said = [_side(client, True), _side(server, False)]
+    if Match.NO in said:
+        return Match.NO
+    return Match.YES if Match.YES in said else Match.MORE
+
+
+def _side(data: bytes, client: bool) -> Match:
+    if not data:
+        return Match.MORE
+    if data[0] == HANDSHAKE or data[0] == ALERT:
+        return _hello(data, 1 if client else 2)
+    if data[0] == APPLICATION or data[0] == CHANGE_CIPHER:
+        return _records(data)
+    if client and data[0] & 0x80:
+        return _ssl2(data)
+    return Match.NO
+
+
+def _hello(data: bytes, kind: int) -> Match:
+    fits = bytes((3,))
+    if data[1:2] not in (b"", fits) or (len(data) > 2 and data[2] > 4):
+        return Match.NO
+    if len(data) < 6:
+        return Match.MORE
+    size = data[3] << 8 | data[4]
+    if data[0] == ALERT:
+        # Both level and description are short numbers; an encrypted one is longer and comes only mid-stream.
+        return (Match.YES if data[5] in (1, 2) else Match.NO) if size == 2 else Match.NO
+    if not 4 <= size <= MAX_RECORD:
+        return Match.NO
+    return Match.YES if data[5] == kind or (kind == CLIENT_HELLO and data[5] == 1) or (data[5] in (0, 2) and kind == 2) else Match.NO
+
+
+def _records(data: bytes) -> Match:
+    """Joined in the middle: a whole record and the header of another."""
+    at = 0
+    for count in range(3):
+        head = data[at : at + 5]
+        if (head[:1] and head[0] not in _KINDS) or (len(head) > 1 and head[1] != 3) or (len(head) > 2 and head[2] > 4):
+            return Match.NO
+        if len(head) < 5:
+            return Match.MORE
+        if count == 2:
+            return Match.YES
+        size = head[3] << 8 | head[4]
+        if not size or size > MAX_RECORD:
+            return Match.NO
+        at += 5 + size
+        if at > 1000:
+            # The next header lies beyond what a probe sees; a version and a length in range must do.
+            return Match.YES if count or head[0] == APPLICATION else Match.NO
+    return Match.YES
+
+
+def _ssl2(data: bytes) -> Match:
+    """RFC 5246, E.2: length, type 1, version, and three lengths that must add up."""
+    if len(data) < 11:
+        ok = (len(data) < 3 or data[2] == 1) and (len(data) < 4 or data[3] in (0, 3))
+        return Match.MORE if ok else Match.NO
+    size = (data[0] & 0x7F) << 8 | data[1]
+    suites, session, challenge = (data[i] << 8 | data[i + 1] for i in (5, 7, 9))
+    version = data[3] << 8 | data[4]
+    good = data[2] == 1 and (version == 2 or 0x300 <= version <= 0x303) and not suites % 3 and suites and 16 <= challenge <= 32 and session in (0, 16) and size == 9 + suites + session + challenge
+    return Match.YES if good else Match.NO
+
+
+SPEC = Spec(
+    name="tls",
+    title="TLS, RFC 8446",
+    ports=(443, 465, 563, 636, 853, 989, 990, 992, 993, 994, 995, 2376, 3269, 5061, 5223, 5671, 6443, 6697, 8443, 8883, 9443),
+    probe=probe,
+    stream=TlsRecords,
+    encrypted=True,
+)
