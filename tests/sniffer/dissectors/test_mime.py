@@ -85,7 +85,7 @@ def test_a_boundary_that_begins_like_another():
 
 def test_encoded_words():
     word = base64.b64encode("Größe geheim".encode()).decode()
-    mail, header = walk(f"Subject: =?utf-8?B?{word}?=\n =?iso-8859-1?q?_na=EFve?=\n\nx\n")
+    _, header = walk(f"Subject: =?utf-8?B?{word}?=\n =?iso-8859-1?q?_na=EFve?=\n\nx\n")
     assert header.where == "mail header"
     assert header.data.decode() == "Größe geheim naïve"
 
