@@ -56,7 +56,7 @@ def _look(event: Token, context: Context) -> Iterable[Candidate]:
     return (
         Candidate(
             rule=token_rule(context), secret=event.secret, span=event.span, mechanism=event.mechanism,
-            username=event.username, outcome=event.outcome, where=event.where, facts=facts,
+            username=event.username or (event.name if event.mechanism == "cookie" else None), outcome=event.outcome, where=event.where, facts=facts,
             severity=_severity(event, facts), confidence=0.99 if "format" in facts else sure,
             title=_title(context, event.mechanism),
         ),

@@ -72,6 +72,8 @@ class Facts:
             if posture.encryption is Encryption.ENCRYPTED and "granted" in status:
                 return Encryption.ENCRYPTED, f"upgraded in band; {posture.why}"
             return posture.encryption, posture.why
+        if posture is not None and (self.tls is not None or (spec is not None and spec.encrypted)):
+            return Encryption.CLEARTEXT, posture.why  # a NULL cipher is not encryption
         if self.tls is not None and "granted" in status:
             return Encryption.UNKNOWN, "encryption granted, handshake not completed"
         if "granted" in status and posture is None:

@@ -46,6 +46,7 @@ class Handshake:
 
     def _server(self, hello: _tls_hello.ServerHello, span: Span) -> list[Event]:
         if hello.retry:
+            self.tls13 = True
             return []
         self.version, self.suite = version_name(hello.version), suite_name(hello.suite)
         self.tls13 = _tls_hello.is_tls13(hello.version)

@@ -86,10 +86,11 @@ class TlsRecords:
     def _record(self, kind: int, body: bytes, span: Span) -> list[Event]:
         side = span.side
         if kind == CHANGE_CIPHER:
+            if self._handshake.tls13:
+                return []  # it means nothing any more (RFC 8446, appendix D.4)
             self._changed[side] = True
-            # The version and suite are the server's to say; with TLS 1.3 this record means nothing.
             if self._changed[side.other] or self._records[side.other] == 0:
-                return self._established(span) if not self._handshake.tls13 else []
+                return self._established(span)
             return []
         if kind == ALERT:
             return self._alert(body, span)

@@ -1,0 +1,187 @@
+"""Secrets in HTTP fields: Authorization (RFC 9110, 7617, 7616, 6750; MS-NTHT), cookies (RFC 6265), API keys, URLs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from urllib.parse import unquote_to_bytes
+
+from sniffer.dissectors._http_head import Head
+from sniffer.dissectors._ntlmssp import Exchange
+from sniffer.events import ChallengeResponse, Crack, Event, Login, Side, Span, Token
+from sniffer.secret import Secret, decode
+
+API_KEYS = frozenset(
+    b"x-api-key api-key apikey x-apikey x-auth-token x-auth-key x-access-token x-authorization x-vault-token x-consul-token private-token "
+    b"job-token deploy-token x-gitlab-token x-amz-security-token x-aws-ec2-metadata-token ocp-apim-subscription-key x-goog-api-key "
+    b"circle-token dd-api-key dd-application-key x-shopify-access-token x-github-token x-jenkins-token x-nomad-token x-figma-token "
+    b"x-postmark-server-token x-mailgun-key x-rapidapi-key x-subject-token x-service-token x-session-token x-token x-user-token "
+    b"x-secret-key x-client-secret x-grafana-api-key x-insert-key x-honeycomb-team x-rundeck-auth-token x-plex-token x-parse-rest-api-key "
+    b"x-parse-master-key x-influxdb-token x-emby-token x-mbx-apikey".split()
+)  # fmt: skip
+_WORDS = (b"auth", b"key", b"token", b"cookie", b"eyj", b"@", b"secret")
+_JWT = re.compile(rb"eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{4,8192}\.[A-Za-z0-9_-]{0,2048}")
+_USERINFO = re.compile(rb"[a-z][a-z0-9+.-]{1,20}://([^\s/?#:@]{0,256}):([^\s/?#@]{1,256})@", re.I)
+_PARAMETER = re.compile(r'([A-Za-z0-9_*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9_+.-]*$")
+# One field's cookies; browsers keep 50 to 180 a site.
+_MAX_COOKIES = 200
+# What servers send to take a cookie away.
+_NO_VALUES = frozenset((b"", b"deleted", b"null", b"none", b"undefined", b"0", b"-1", b"expired"))
+
+
+class Credentials:
+    """Reads heads of one connection; keeps the NTLM exchanges, which span messages (one for the origin, one for a proxy)."""
+
+    __slots__ = ("_ntlm",)
+
+    def __init__(self) -> None:
+        self._ntlm = {b"authorization": Exchange(), b"proxy-authorization": Exchange()}
+
+    def forget(self) -> None:
+        for exchange in self._ntlm.values():
+            exchange.forget()
+
+    def request(self, head: Head, method: bytes) -> list[Event]:
+        """The secrets in a request's head, outcome still unknown."""
+        low = head.low
+        if not any(word in low for word in _WORDS):
+            return []
+        events: list[Event] = []
+        jwts: list[tuple[int, int]] = []
+        names: dict[bytes, tuple[int, int]] = {}
+        for name, start, end in head.fields():
+            if name in (b"authorization", b"proxy-authorization"):
+                events += self._authorization(head, name, start, end, method)
+            elif name == b"cookie":
+                events += self._cookies(head, start, end)
+            elif name in API_KEYS:
+                events += self._api_key(head, name, start, end)
+            elif name in (b"x-clickhouse-user", b"x-clickhouse-key"):
+                names[name] = (start, end)
+            elif name == b"referer":
+                events += self._userinfo(head, start, end, "Referer header")
+            else:
+                jwts += [m.span() for m in _JWT.finditer(head.data, start, end)] if b"eyj" in low[start:end] else []
+        events += self._clickhouse(head, names)
+        line = head.data.find(b"\n")
+        events += self._userinfo(head, 0, line, "request target")
+        events += [self._token(head, "JWT", start, end, where="header") for start, end in jwts]
+        return events
+
+    def response(self, head: Head, status: int) -> list[Event]:
+        """Session cookies being set; NTLM challenges are remembered."""
+        if status in (401, 407):
+            for name, target in ((b"www-authenticate", b"authorization"), (b"proxy-authenticate", b"proxy-authorization")):
+                for start, end in head.every(name):
+                    scheme, _, value = head.data[start:end].partition(b" ")
+                    if scheme.lower() in (b"ntlm", b"negotiate") and value:
+                        self._ntlm[target].feed(_unbase64(value))
+        if b"\nset-cookie:" not in head.low:
+            return []
+        events: list[Event] = []
+        for start, end in head.every(b"set-cookie"):
+            stop = head.data.find(b";", start, end)
+            events += self._cookies(head, start, stop if stop >= 0 else end, Side.SERVER)
+        return events
+
+    def _authorization(self, head: Head, name: bytes, start: int, end: int, method: bytes) -> list[Event]:
+        where = "Proxy-Authorization header" if name.startswith(b"proxy") else "Authorization header"
+        value = head.data[start:end]
+        scheme, _, rest = value.partition(b" ")
+        rest = rest.strip()
+        kind = scheme.lower()
+        if not rest or not _SCHEME.match(scheme):
+            return [self._token(head, "Authorization", start, end, where=where)] if len(value) >= 8 else []
+        at = end - len(rest)
+        if kind == b"basic":
+            return self._basic(head, at, end, where)
+        if kind == b"digest":
+            return self._digest(head, start, end, method, where)
+        if kind in (b"ntlm", b"negotiate"):
+            return self._ntlmssp(head, name, at, end, where)
+        if kind == b"bearer":
+            return [self._token(head, "Bearer", at, end, where=where)]
+        return [self._token(head, scheme.decode("latin-1"), start, end, where=where)]
+
+    def _basic(self, head: Head, start: int, end: int, where: str) -> list[Event]:
+        """RFC 7617: base64 of user-id, colon, password."""
+        user, colon, secret = _unbase64(head.data[start:end]).partition(b":")
+        if not colon or not secret:
+            return []
+        return [Login(span=_span(head, start, end), mechanism="Basic", username=decode(user), secret=Secret(decode(secret)), where=where)]
+
+    def _digest(self, head: Head, start: int, end: int, method: bytes, where: str) -> list[Event]:
+        """RFC 7616. A line for crackers only where MD5 is used and every field it needs was sent."""
+        fields = {m[1].lower(): (m[2] if m[2] is not None else m[3]) for m in _PARAMETER.finditer(head.data[start + 6 : end].decode("latin-1"))}
+        response = fields.get("response", "")
+        if not response:
+            return []
+        crack = None
+        user, realm, nonce, uri = (fields.get(n) for n in ("username", "realm", "nonce", "uri"))
+        plain = fields.get("algorithm", "MD5").upper() == "MD5" and len(response) == 32
+        if plain and None not in (user, realm, nonce, uri) and fields.get("qop", "auth") in ("auth", ""):
+            line = "*".join(("$sip$", "", "", user or "", realm or "", method.decode("latin-1"), "", uri or "", "", nonce or "", fields.get("cnonce", ""), fields.get("nc", ""), fields.get("qop", ""), "MD5", response))
+            crack = Crack("sip", 11400, Secret(line, "hash"))
+        return [ChallengeResponse(span=_span(head, start, end), mechanism="Digest", username=user, realm=realm, response=Secret(response, "hash"), where=where, crack=crack)]
+
+    def _ntlmssp(self, head: Head, name: bytes, start: int, end: int, where: str) -> list[Event]:
+        found = self._ntlm[name].feed(_unbase64(head.data[start:end]))
+        if found is None:
+            return []
+        return [ChallengeResponse(span=_span(head, start, end), mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where=where, crack=found.crack)]
+
+    def _cookies(self, head: Head, start: int, end: int, side: Side = Side.CLIENT) -> list[Event]:
+        events: list[Event] = []
+        at = start
+        for part in head.data[start:end].split(b";")[:_MAX_COOKIES]:
+            name, _, value = part.partition(b"=")
+            name, value = name.strip(), value.strip().strip(b'"')
+            place = at + part.find(value) if value else at
+            at += len(part) + 1
+            if value.lower() not in _NO_VALUES and name:
+                where = "Cookie header" if side is Side.CLIENT else "Set-Cookie header"
+                events.append(Token(span=Span(side, head.start + place, head.start + place + len(value)), mechanism="cookie", name=decode(name), secret=Secret(decode(value), "cookie"), where=where))
+        return events
+
+    def _api_key(self, head: Head, name: bytes, start: int, end: int) -> list[Event]:
+        if end - start < 4:
+            return []
+        title = "-".join(word.capitalize() for word in name.decode("latin-1").split("-"))
+        return [Token(span=_span(head, start, end), mechanism="API key", name=title, secret=Secret(decode(head.data[start:end]), "token"), where=f"{title} header")]
+
+    def _clickhouse(self, head: Head, names: dict[bytes, tuple[int, int]]) -> list[Event]:
+        if b"x-clickhouse-key" not in names:
+            return []
+        start, end = names[b"x-clickhouse-key"]
+        user = head.data[slice(*names[b"x-clickhouse-user"])] if b"x-clickhouse-user" in names else None
+        if start == end:
+            return []
+        return [Login(span=_span(head, start, end), mechanism="X-ClickHouse-Key", username=decode(user) if user else None, secret=Secret(decode(head.data[start:end])), where="X-ClickHouse-Key header")]
+
+    def _userinfo(self, head: Head, start: int, end: int, where: str) -> list[Event]:
+        """user:password@host in a URL (RFC 3986, 3.2.1)."""
+        if b"@" not in head.data[start:end]:
+            return []
+        found = _USERINFO.search(head.data, start, end)
+        if found is None:
+            return []
+        user, secret = (decode(unquote_to_bytes(found[i])) for i in (1, 2))
+        return [Login(span=_span(head, found.start(2), found.end(2)), mechanism="URL userinfo", username=user or None, secret=Secret(secret), where=where)]
+
+    def _token(self, head: Head, mechanism: str, start: int, end: int, *, where: str) -> Token:
+        return Token(span=_span(head, start, end), mechanism=mechanism, secret=Secret(decode(head.data[start:end]), "token"), where=where)
+
+
+def _span(head: Head, start: int, end: int) -> Span:
+    return Span(Side.CLIENT, head.start + start, head.start + end)
+
+
+def _unbase64(value: bytes) -> bytes:
+    """Base64 as lenient as browsers send it; empty where it is none."""
+    text = value.strip().rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=None, validate=False)
+    except (binascii.Error, ValueError):
+        return b""

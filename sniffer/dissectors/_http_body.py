@@ -1,0 +1,134 @@
+"""Bodies of HTTP messages: framing (RFC 9112, section 6 and 7), what of them is content, and in which pieces."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from sniffer.dissectors import _codings
+from sniffer.dissectors._http_head import Head, content_length, media_type, tokens
+from sniffer.events import Content, Side, Span
+
+# Readable bodies are given on in pieces of this size, so that what lies across two packets is seen whole …
+PIECE = 256 * 1024
+# … and up to this much of one body; then its rest is skipped and that is counted.
+MAX_BODY = 16 << 20
+# A coded body must be held until its end to be decoded: past this, what came so far is decoded and the rest let go.
+MAX_CODED = 1 << 20
+# A chunk's size line; extensions may follow the number (RFC 9112, 7.1.1).
+MAX_CHUNK_LINE = 4096
+_SNIFF = 512
+
+# Media that hold no text, by the beginning of their type; +xml (image/svg+xml) is text all the same.
+_OPAQUE = (
+    "image/", "video/", "audio/", "font/", "application/font", "application/x-font", "application/zip", "application/gzip", "application/x-gzip",
+    "application/x-7z", "application/x-rar", "application/x-tar", "application/x-bzip", "application/x-xz", "application/zstd", "application/vnd.ms-fontobject",
+    "application/x-shockwave-flash", "application/wasm", "application/ocsp-", "application/pkix-", "application/x-x509", "application/java-archive",
+    "application/vnd.android.package-archive", "application/x-debian-package", "application/x-rpm", "application/x-msdownload",
+)  # fmt: skip
+_VAGUE = frozenset(("", "application/octet-stream", "binary/octet-stream", "application/x-binary", "application/download"))
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"PK\x03\x04", b"\x1f\x8b", b"%PDF", b"MZ", b"\x7fELF", b"BM", b"\x00\x00\x01\x00", b"wOF", b"OTTO", b"ID3", b"\x28\xb5\x2f\xfd")
+
+
+class Mode(IntEnum):
+    """What a side sends next."""
+
+    HEAD = 0
+    FIXED = 1
+    CHUNK_LINE = 2
+    CHUNK = 3
+    CHUNK_END = 4
+    TRAILER = 5
+    CLOSE = 6
+    LOST = 7  # after a gap or nonsense: until something looks like a message again
+
+
+class Body:
+    """One body being collected. ``wanted`` is False where it holds no text; then nothing is kept."""
+
+    __slots__ = ("_coded", "_parts", "_size", "_start", "_total", "charset", "media", "side", "spoiled", "target", "wanted", "where")
+
+    def __init__(self, head: Head, side: Side, target: str) -> None:
+        self.media, self.charset = media_type(head.get(b"content-type"))
+        self._coded = [c for c in tokens(head.get(b"content-encoding")) if c != "identity"]
+        self._coded += [c for c in tokens(head.get(b"transfer-encoding")) if c not in ("chunked", "identity", "trailers")]
+        self.side, self.target = side, target
+        self.where = "response body" if side else "request body"
+        self.wanted = not self.media.startswith(_OPAQUE) or self.media.endswith("+xml")
+        self.spoiled = False
+        self._parts: list[bytes] = []
+        self._size = self._total = 0
+        self._start = 0
+
+    def add(self, offset: int, data: bytes) -> Content | None:
+        """Keep bytes of the body; a Content when a piece is full."""
+        if not self.wanted or not data:
+            return None
+        if not self._parts:
+            if not self._total and self.media in _VAGUE and not self._coded and _binary(data):
+                self.wanted = False
+                return None
+            self._start = offset
+        self._parts.append(data)
+        self._size += len(data)
+        self._total += len(data)
+        if self._coded:
+            if self._size > MAX_CODED:
+                piece, self.wanted = self.take(), False
+                return piece
+            return None
+        if self._total > MAX_BODY:
+            self.wanted = False
+        return self.take() if self._size >= PIECE else None
+
+    def take(self) -> Content | None:
+        """What was collected, decoded."""
+        if not self._parts:
+            return None
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        span = Span(self.side, self._start, self._start + self._size)
+        self._parts, self._size = [], 0
+        if self._coded:
+            if self.spoiled and self._start == 0:
+                return None
+            data, _ = _codings.decode(data, self._coded)
+            if not data:
+                return None
+        return Content(span=span, data=data, media=self.media or "text/plain", where=self.where, charset=self.charset, target=self.target)
+
+    def spoil(self) -> Content | None:
+        """Bytes of it were lost: what came before is given as it stands; a coded rest cannot be decoded any more."""
+        piece = self.take()
+        self.spoiled = True
+        if self._coded:
+            self.wanted = False
+        return piece
+
+
+def _binary(data: bytes) -> bool:
+    sample = data[:_SNIFF]
+    return sample.startswith(_MAGIC) or b"\0" in sample
+
+
+def framing(head: Head, side: Side, *, bodiless: bool) -> tuple[Mode, int]:
+    """How a body is delimited (RFC 9112, 6.3), and its length where that is declared."""
+    if bodiless:
+        return Mode.HEAD, 0
+    coding = head.get(b"transfer-encoding")
+    if coding is not None and b"chunked" in coding.lower():
+        return Mode.CHUNK_LINE, 0
+    length = content_length(head)
+    if length is not None:
+        return (Mode.FIXED, length) if length else (Mode.HEAD, 0)
+    # A request without a length has no body; a response without one goes on until the connection closes.
+    return (Mode.CLOSE, 0) if side else (Mode.HEAD, 0)
+
+
+def chunk_size(line: bytes) -> int | None:
+    """The size of a chunk, or None where the line is none."""
+    digits = line.split(b";", 1)[0].strip()
+    if not digits or len(digits) > 16:
+        return None
+    try:
+        return int(digits, 16) if digits[:1] not in b"+-" and b"_" not in digits else None
+    except ValueError:
+        return None
