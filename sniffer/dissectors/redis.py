@@ -1,0 +1,325 @@
+"""Redis serialization protocol RESP2 and RESP3, and its inline commands (the Redis protocol specification)."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sniffer.dissectors._buffer import Buffer
+from sniffer.dissectors._spec import Match, Spec
+from sniffer.errors import Malformed
+from sniffer.events import Content, Event, Greeting, Login, Outcome, Side, Skip, Span, Statement
+from sniffer.secret import Secret, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A command's arguments and their size, as far as they are held; Redis itself takes a million of 512 MB.
+MAX_ARGUMENTS = 1024
+MAX_HELD = 256 * 1024
+MAX_LINE = 64 * 1024
+# Commands ahead of their replies: pipelines send hundreds.
+MAX_PENDING = 4096
+MAX_DEPTH = 8
+_QUIET = frozenset((b"subscribe", b"psubscribe", b"ssubscribe", b"monitor"))
+_COMMANDS = frozenset(
+    b"AUTH HELLO PING ECHO SELECT QUIT GET SET SETEX SETNX GETSET MGET MSET DEL EXISTS EXPIRE TTL INCR DECR HGET HSET HMSET HGETALL LPUSH RPUSH "
+    b"LRANGE LPOP RPOP SADD SMEMBERS ZADD ZRANGE INFO CONFIG CLIENT COMMAND KEYS SCAN FLUSHALL FLUSHDB DBSIZE MULTI EXEC SUBSCRIBE PUBLISH "
+    b"PSUBSCRIBE MONITOR EVAL EVALSHA SCRIPT SLAVEOF REPLICAOF PSYNC REPLCONF SYNC ACL MIGRATE DUMP RESTORE TYPE CLUSTER SENTINEL".split()
+)  # fmt: skip
+
+
+class Redis:
+    """Commands paired with replies in order."""
+
+    __slots__ = ("_buffers", "_items", "_left", "_pending", "_pushed", "_skip", "_text")
+
+    def __init__(self) -> None:
+        self._buffers = (Buffer(2 * MAX_HELD), Buffer(2 * MAX_HELD))
+        self._pending: deque[list[Event]] = deque()
+        self._items: list[list[tuple[bytes, int]]] = [[], []]  # of the command or reply being read
+        self._left = [0, 0]  # elements it still lacks
+        self._skip = [0, 0]  # bytes of an element too long to hold
+        self._text: list[list[bytes]] = [[], []]
+        self._pushed = False
+
+    def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
+        buffer = self._buffers[side]
+        buffer.feed(offset, data)
+        events: list[Event] = []
+        start = buffer.start
+        while self._step(side, buffer, events):
+            pass
+        self._flush(side, Span(side, start, buffer.start), events)
+        return events
+
+    def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
+        self._buffers[side].clear()
+        self._items[side], self._left[side], self._skip[side] = [], 0, 0
+        return self._forget()
+
+    def close(self) -> Sequence[Event]:
+        return self._forget()
+
+    def _forget(self) -> list[Event]:
+        events = [event for waiting in self._pending for event in waiting]
+        self._pending.clear()
+        return events
+
+    def _step(self, side: Side, buffer: Buffer, events: list[Event]) -> bool:
+        """Read one element; False when more bytes are needed."""
+        if self._skip[side]:
+            taken = min(self._skip[side], len(buffer))
+            buffer.take(taken)
+            self._skip[side] -= taken
+            return taken > 0 and self._ended(side, b"", buffer.start, events)
+        mark = buffer.peek(1)
+        if mark is None:
+            return False
+        at = buffer.start
+        length = buffer.find(b"\n", MAX_LINE)
+        if length < 0:
+            if len(buffer) >= MAX_LINE:
+                raise Malformed("a line longer than the limit")
+            return False
+        line = (buffer.peek(length) or b"").rstrip(b"\r")
+        if mark in (b"$", b"=", b"!") and (size := _number(line[1:])) is not None:
+            return self._bulk(side, buffer, length + 1, size, events)
+        if mark in (b"*", b"~", b">", b"%") and (count := _number(line[1:])) is not None:
+            buffer.take(length + 1)
+            return self._array(side, mark, count, at, events)
+        buffer.take(length + 1)
+        if side is Side.CLIENT and not self._left[side]:
+            return self._inline(line, at, events)
+        return self._element(side, line, at, events)
+
+    def _bulk(self, side: Side, buffer: Buffer, header: int, size: int, events: list[Event]) -> bool:
+        if size < 0:
+            buffer.take(header)
+            return self._element(side, b"", buffer.start, events)
+        if size > MAX_HELD:
+            buffer.take(header)
+            start = buffer.start
+            self._skip[side] = size + 2
+            events.append(Skip(span=Span(side, start, start + size)))
+            # What is skipped is not delivered: only the line end behind it, and what of it is already here.
+            here = len(buffer)
+            if here < size:
+                buffer.clear()
+                self._skip[side] = 2
+            return True
+        whole = header + size + 2
+        if len(buffer) < whole:
+            return False
+        buffer.take(header)
+        at = buffer.start
+        data = buffer.take(size) or b""
+        buffer.take(2)
+        return self._element(side, data, at, events)
+
+    def _array(self, side: Side, mark: bytes, count: int, at: int, events: list[Event]) -> bool:
+        count = count * 2 if mark == b"%" else count
+        if side is Side.SERVER and mark == b">":
+            self._pushed = True
+        if self._left[side]:  # nested: its elements take the place of one
+            self._left[side] += max(count, 0) - 1
+            return (not self._left[side] and self._complete(side, events)) or True
+        if count <= 0:
+            if side is Side.SERVER:
+                self._reply(b"", events)
+            return True
+        self._left[side] = count
+        self._items[side] = []
+        return True
+
+    def _element(self, side: Side, data: bytes, at: int, events: list[Event]) -> bool:
+        if not self._left[side]:
+            if side is Side.SERVER:
+                if data[:1] not in (b"+", b"-", b":"):
+                    self._text[side].append(data)
+                self._reply(data, events)
+            return True
+        if len(self._items[side]) < MAX_ARGUMENTS:
+            self._items[side].append((data, at))
+        return self._ended(side, data, at, events, kept=True)
+
+    def _ended(self, side: Side, data: bytes, at: int, events: list[Event], *, kept: bool = False) -> bool:
+        if not kept:
+            if self._skip[side]:
+                return True
+            if not self._left[side]:
+                self._reply(b"", events)
+                return True
+            if len(self._items[side]) < MAX_ARGUMENTS:
+                self._items[side].append((b"", at))
+        self._left[side] -= 1
+        if not self._left[side]:
+            self._complete(side, events)
+        return True
+
+    def _complete(self, side: Side, events: list[Event]) -> bool:
+        items, self._items[side] = self._items[side], []
+        if side is Side.CLIENT:
+            self._command(items, events)
+        else:
+            self._text[side] += [data for data, _ in items if len(data) > 3]
+            if self._pushed:
+                self._pushed = False  # out of band, the answer to nothing (RESP3)
+            else:
+                self._reply(items[0][0] if items else b"", events)
+                if items and any(data == b"server" for data, _ in items[:2]):
+                    self._hello(items, events)
+        return True
+
+    def _inline(self, line: bytes, at: int, events: list[Event]) -> bool:
+        parts = line.split()
+        if parts:
+            place = at
+            items = []
+            for part in parts[:MAX_ARGUMENTS]:
+                place = at + line.find(part, place - at)
+                items.append((part.strip(b"\"'"), place))
+                place += len(part)
+            self._command(items, events)
+        return True
+
+    def _command(self, items: list[tuple[bytes, int]], events: list[Event]) -> None:
+        name = items[0][0].lower()
+        waiting: list[Event] = []
+        if name == b"auth":
+            waiting = _auth(items[1:])
+        elif name == b"hello":
+            waiting = _hello_auth(items[1:])
+        else:
+            events += _statements(name, items[1:])
+            values = [data for data, _ in items[1:] if len(data) > 3]
+            if values:
+                self._text[Side.CLIENT].append(b" ".join([items[0][0], *values]))
+        if len(self._pending) >= MAX_PENDING:
+            events += self._pending.popleft()
+        if name in _QUIET:
+            self._pushed = False
+        self._pending.append(waiting)
+
+    def _reply(self, data: bytes, events: list[Event]) -> None:
+        waiting = self._pending.popleft() if self._pending else []
+        if not waiting:
+            return
+        outcome = Outcome.REJECTED if data.startswith(b"-") else Outcome.ACCEPTED
+        events += [replace(event, outcome=outcome) for event in waiting]  # type: ignore[call-arg]
+
+    def _hello(self, items: list[tuple[bytes, int]], events: list[Event]) -> None:
+        """HELLO's answer names server and version (RESP3)."""
+        words = [data for data, _ in items]
+        pairs = dict(zip(words[::2], words[1::2], strict=False))
+        if b"version" in pairs:
+            at = items[0][1]
+            events.append(Greeting(span=Span(Side.SERVER, at, at + 1), product="Redis", version=decode(pairs[b"version"])[:40]))
+
+    def _flush(self, side: Side, span: Span, events: list[Event]) -> None:
+        """What a turn said, as one text."""
+        texts, self._text[side] = self._text[side], []
+        data = b"\n".join(texts)
+        if len(data) >= 8 and span.end > span.start:
+            where = "command arguments" if side is Side.CLIENT else "reply"
+            events.append(Content(span=span, data=data, media="text/plain", where=where))
+
+
+def _number(digits: bytes) -> int | None:
+    body = digits[1:] if digits[:1] == b"-" else digits
+    return int(digits) if body.isdigit() and len(body) < 12 else None
+
+
+def _login(mechanism: str, user: bytes | None, secret: tuple[bytes, int]) -> list[Event]:
+    data, at = secret
+    if not data:
+        return []
+    return [Login(span=Span(Side.CLIENT, at, at + len(data)), mechanism=mechanism, username=decode(user) if user is not None else None, secret=Secret(decode(data)), where="AUTH argument")]
+
+
+def _auth(items: list[tuple[bytes, int]]) -> list[Event]:
+    if len(items) >= 2:
+        return _login("AUTH user pass", items[0][0], items[1])
+    return _login("AUTH", None, items[0]) if items else []
+
+
+def _hello_auth(items: list[tuple[bytes, int]]) -> list[Event]:
+    words = [data.lower() for data, _ in items]
+    if b"auth" in words and len(items) > words.index(b"auth") + 2:
+        at = words.index(b"auth")
+        return _login("HELLO AUTH", items[at + 1][0], items[at + 2])
+    return []
+
+
+def _statements(name: bytes, items: list[tuple[bytes, int]]) -> list[Event]:
+    """Commands that set or name a password."""
+    words = [data.lower() for data, _ in items]
+    found: list[tuple[str, bytes | None, bytes, int]] = []
+    if name == b"config" and words[:1] == [b"set"]:
+        for i in range(1, len(items) - 1, 2):
+            if words[i] in (b"requirepass", b"masterauth", b"tls-key-file-pass"):
+                found.append((f"CONFIG SET {words[i].decode()}", None, *items[i + 1]))  # noqa: PERF401
+    elif name == b"acl" and words[:1] == [b"setuser"] and len(items) > 2:
+        found = [("ACL SETUSER", items[1][0], data[1:], at + 1) for data, at in items[2:] if data[:1] == b">"]
+    elif name == b"migrate":
+        for i, word in enumerate(words):
+            if word == b"auth" and i + 1 < len(items):
+                found.append(("MIGRATE AUTH", None, *items[i + 1]))
+            elif word == b"auth2" and i + 2 < len(items):
+                found.append(("MIGRATE AUTH2", items[i + 1][0], *items[i + 2]))
+    elif name == b"sentinel" and words[:1] == [b"set"] and b"auth-pass" in words[2:-1]:
+        found.append(("SENTINEL SET auth-pass", None, *items[words.index(b"auth-pass") + 1]))
+    return [
+        Statement(span=Span(Side.CLIENT, at, at + len(secret)), mechanism=mechanism, username=decode(user) if user else None, secret=Secret(decode(secret)), where=f"{mechanism} argument")
+        for mechanism, user, secret, at in found
+        if secret
+    ]
+
+
+def probe(client: bytes, server: bytes) -> Match:
+    """A RESP array whose first element is a bulk string, or an inline command that Redis has; a reply in RESP."""
+    said = Match.MORE
+    if client:
+        said = _command_like(client)
+        if said is Match.NO:
+            return said
+    if server and server[:1] not in b"+-:$*%~_#,(>!=|":
+        return Match.NO
+    return said
+
+
+def _command_like(data: bytes) -> Match:
+    if data[:1] == b"*":
+        head, end, rest = data.partition(b"\r\n")
+        if (not head[1:].isdigit() and head != b"*") or len(head) > 8:
+            return Match.NO
+        if not end:
+            return Match.MORE
+        size, end, word = rest.partition(b"\r\n")
+        if size[:1] not in (b"", b"$") or (size[1:] and not size[1:].isdigit()):
+            return Match.NO
+        if not end:
+            return Match.MORE if len(size) < 8 else Match.NO
+        count = int(size[1:] or 0)
+        name = word[: min(count, 24)]
+        if len(name) < min(count, 24):
+            return Match.MORE if name.isalpha() or not name else Match.NO
+        return Match.YES if 0 < count <= 24 and name.replace(b".", b"").replace(b"_", b"").replace(b"-", b"").isalnum() else Match.NO
+    line, end, _ = data.partition(b"\n")
+    word = line.split(b" ", 1)[0].rstrip(b"\r").upper()
+    if not end:
+        return Match.MORE if any(c.startswith(word) for c in _COMMANDS) and len(line) < 512 else Match.NO
+    # Words that other line protocols have too must wait for the port's word.
+    return Match.NO if word not in _COMMANDS else Match.MORE if word in (b"AUTH", b"QUIT", b"INFO", b"GET", b"SET", b"ECHO", b"TYPE", b"HELLO", b"PING") else Match.YES
+
+
+SPEC = Spec(
+    name="redis",
+    title="Redis, RESP",
+    ports=(6379, 6380, 26379),
+    probe=probe,
+    stream=Redis,
+    tier="database",
+    remedy="Turn on TLS (tls-port) and close the plain port.",
+)
