@@ -1,0 +1,402 @@
+"""PostgreSQL frontend/backend protocol 3.0 and 3.2 (PostgreSQL documentation, "Frontend/Backend Protocol")."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sniffer.dissectors._buffer import Buffer
+from sniffer.dissectors._ntlmssp import Exchange
+from sniffer.dissectors._spec import Match, Spec
+from sniffer.dissectors._sqltext import statements
+from sniffer.errors import Malformed
+from sniffer.events import (
+    ChallengeResponse,
+    Content,
+    Crack,
+    Encryption,
+    Event,
+    Greeting,
+    Login,
+    Outcome,
+    Posture,
+    Side,
+    Skip,
+    Span,
+    Upgrade,
+)
+from sniffer.secret import Secret, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SSL_REQUEST, GSS_REQUEST, CANCEL, V3 = 80877103, 80877104, 80877102, 196608
+# Startup packets are limited to 10000 bytes by the server.
+MAX_STARTUP = 10_000
+# Held of one message; rows and COPY data beyond it are passed over, and the rest of the session is read on.
+MAX_MESSAGE = 1 << 20
+# Rows are given on as text in pieces of about this size.
+PIECE = 64 * 1024
+MAX_COLUMNS = 1600  # the server's own limit on columns
+_FRONTEND = frozenset(b"BCDEFHPQSXcdfp")
+_BACKEND = frozenset(b"123ACDEGHIKNRSTVWZcdnstv")
+_OK, _CLEAR, _MD5, _GSS, _GSS_MORE, _SSPI, _SASL, _SASL_MORE, _SASL_END = 0, 3, 5, 7, 8, 9, 10, 11, 12
+_LENGTH = struct.Struct("!I")
+
+
+class PostgreSql:
+    """Startup, authentication with the server's verdict, then statements and rows."""
+
+    __slots__ = ("_auth", "_buffers", "_columns", "_login", "_ntlm", "_over", "_rows", "_rows_at", "_salt", "_scram", "_size", "_started", "_user", "_waiting")
+
+    def __init__(self) -> None:
+        self._buffers = (Buffer(4 * MAX_MESSAGE), Buffer(4 * MAX_MESSAGE))
+        self._started = [False, False]
+        self._waiting: str | None = None  # the encryption asked for, until the server's one byte
+        self._user: str | None = None
+        self._auth: int | None = None
+        self._salt = b""
+        self._scram: str | None = None
+        self._login: Login | ChallengeResponse | None = None
+        self._ntlm = Exchange()
+        self._columns: list[bytes] = []
+        self._rows: list[bytes] = []
+        self._rows_at = 0
+        self._size = 0
+        self._over = [0, 0]  # what is left of a message too long to hold
+
+    def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
+        buffer = self._buffers[side]
+        buffer.feed(offset, data)
+        events: list[Event] = []
+        step = self._client if side is Side.CLIENT else self._server
+        while step(buffer, events):
+            if events and type(events[-1]) is Upgrade and events[-1].resume is not None:
+                return events
+        if side is Side.SERVER:
+            self._flush(buffer.start, events)
+        return events
+
+    def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
+        """Without message boundaries there is no way back into the stream but by luck: a type and a length that fit."""
+        self._buffers[side].clear()
+        self._over[side] = max(0, self._over[side] - size)
+        self._rows, self._columns, self._auth = [], [], None
+        self._ntlm.forget()
+        self._waiting = None
+        self._started[side] = True
+        return self._settle(Outcome.UNKNOWN)
+
+    def close(self) -> Sequence[Event]:
+        return self._settle(Outcome.UNKNOWN)
+
+    def _settle(self, outcome: Outcome) -> list[Event]:
+
+
+        login, self._login = self._login, None
+        return [replace(login, outcome=outcome)] if login is not None else []
+
+    # The client's side.
+
+    def _client(self, buffer: Buffer, events: list[Event]) -> bool:
+        if not self._started[Side.CLIENT]:
+            return self._startup(buffer, events)
+        return self._message(Side.CLIENT, buffer, events)
+
+    def _startup(self, buffer: Buffer, events: list[Event]) -> bool:
+        head = buffer.peek(8)
+        if head is None:
+            return False
+        size, code = struct.unpack("!II", head)
+        if head[0] in _FRONTEND and head[0] != 0:
+            self._started[Side.CLIENT] = True  # joined in the middle
+            return True
+        if not 8 <= size <= MAX_STARTUP:
+            raise Malformed("not a PostgreSQL startup packet")
+        start = buffer.start
+        packet = buffer.take(size)
+        if packet is None:
+            return False
+        span = Span(Side.CLIENT, start, buffer.start)
+        if code in (SSL_REQUEST, GSS_REQUEST):
+            self._waiting = "tls" if code == SSL_REQUEST else "gss"
+            events.append(Upgrade(span=span, to=self._waiting, status="asked"))
+        elif code == CANCEL:
+            return True
+        elif code >> 16 == 3:
+            self._parameters(packet[8:])
+            self._started[Side.CLIENT] = True
+        else:
+            raise Malformed("a PostgreSQL protocol version that does not exist")
+        return True
+
+    def _parameters(self, data: bytes) -> None:
+        words = data.split(b"\0")
+        pairs = dict(zip(words[::2], words[1::2], strict=False))
+        if b"user" in pairs:
+            self._user = decode(pairs[b"user"])
+
+    # Messages of either side: a type, a length that counts itself, a body.
+
+    def _message(self, side: Side, buffer: Buffer, events: list[Event]) -> bool:
+        if self._over[side]:
+            taken = min(self._over[side], len(buffer))
+            buffer.take(taken)
+            self._over[side] -= taken
+            return taken > 0
+        head = buffer.peek(5)
+        if head is None:
+            return False
+        size = _LENGTH.unpack_from(head, 1)[0]
+        if head[0] not in (_BACKEND if side else _FRONTEND) or size < 4 or size > 1 << 30:
+            raise Malformed("not a PostgreSQL message")
+        if size > MAX_MESSAGE:
+            start = buffer.start
+            buffer.take(5)
+            self._over[side] = size - 4
+            events.append(Skip(span=Span(side, start, start + 1 + size)))
+            # What is skipped is not delivered again.
+            if len(buffer) < size - 4:
+                buffer.clear()
+                self._over[side] = 0
+            return True
+        start = buffer.start
+        message = buffer.take(1 + size)
+        if message is None:
+            return False
+        if side is Side.CLIENT:
+            self._frontend(message, start, events)
+        else:
+            self._backend(message, start, events)
+        return True
+
+    def _frontend(self, message: bytes, start: int, events: list[Event]) -> None:
+        kind = message[:1]
+        if kind == b"p":
+            self._response(message[5:], start + 5, events)
+        elif kind in (b"Q", b"P"):
+            body = message[5:]
+            at = 5
+            if kind == b"P":  # a statement's name comes first
+                name = body.find(b"\0") + 1
+                body, at = body[name:], at + name
+            text = body.split(b"\0", 1)[0]
+            span = Span(Side.CLIENT, start + at, start + at + len(text))
+            if text:
+                events.append(Content(span=span, data=text, media="application/sql", where="statement"))
+                events.extend(statements(text, start + at))
+        elif kind in (b"d", b"B") and len(message) > 12:
+            events.append(Content(span=Span(Side.CLIENT, start + 5, start + len(message)), data=message[5:], media="text/plain", where="COPY data" if kind == b"d" else "bound parameters"))
+
+    def _response(self, body: bytes, at: int, events: list[Event]) -> None:
+        """The answer to whatever the server last asked for: only that tells what a ``p`` message is."""
+        span = Span(Side.CLIENT, at, at + max(len(body.rstrip(b"\0")), 1))
+        text = body.rstrip(b"\0")
+        if self._auth == _MD5 or (self._auth is None and text.startswith(b"md5") and len(text) == 35):
+            events += self._settle(Outcome.UNKNOWN)
+            self._login = self._md5(text, span)
+        elif self._auth in (_SASL, _SASL_MORE) or (self._auth is None and (b"n,," in body or b",r=" in body)):
+            self._sasl(body, at, events)
+        elif self._auth in (_GSS, _GSS_MORE, _SSPI):
+            found = self._ntlm.feed(body)
+            if found is not None:
+                self._login = ChallengeResponse(span=span, mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where="SSPI token", crack=found.crack)
+        elif text and (self._auth == _CLEAR or self._auth is None):
+            events += self._settle(Outcome.UNKNOWN)
+            self._login = Login(span=span, mechanism="cleartext password", username=self._user, secret=Secret(decode(text)), where="password message")
+
+    def _md5(self, text: bytes, span: Span) -> ChallengeResponse:
+        crack = None
+        digest = text[3:].decode("latin-1")
+        if self._user and len(self._salt) == 4 and len(digest) == 32:
+            crack = Crack("postgres", 11100, Secret(f"$postgres${self._user}*{self._salt.hex()}*{digest}", "hash"))
+        self._salt = b""
+        return ChallengeResponse(span=span, mechanism="md5", username=self._user, response=Secret(text.decode("latin-1"), "hash"), where="password message", crack=crack)
+
+    def _sasl(self, body: bytes, at: int, events: list[Event]) -> None:
+        """SCRAM (RFC 5802, 7677): the first message names the mechanism, the final one carries the proof."""
+        name, end, _ = body.partition(b"\0")
+        if end and name.startswith(b"SCRAM-"):
+            self._scram = name.decode("latin-1")[:40]
+            return
+        place = body.rfind(b",p=")
+        if place < 0:
+            return
+        proof = body[place + 3 :].rstrip(b"\0")
+        span = Span(Side.CLIENT, at + place + 3, at + place + 3 + len(proof))
+        events += self._settle(Outcome.UNKNOWN)
+        self._login = ChallengeResponse(span=span, mechanism=self._scram or "SCRAM-SHA-256", username=self._user, response=Secret(decode(proof), "hash"), where="SASL response")
+
+    # The server's side.
+
+    def _server(self, buffer: Buffer, events: list[Event]) -> bool:
+        if self._waiting is not None:
+            return self._encryption(buffer, events)
+        return self._message(Side.SERVER, buffer, events)
+
+    def _encryption(self, buffer: Buffer, events: list[Event]) -> bool:
+        """One byte: S or G and the handshake follows, N and the session goes on in the clear, E from old servers."""
+        start = buffer.start
+        answer = buffer.peek(1)
+        if answer is None:
+            return False
+        to, self._waiting = self._waiting or "tls", None
+        if answer == b"E":
+            self._started[Side.SERVER] = True
+            events.append(Upgrade(span=Span(Side.SERVER, start, start + 1), to=to, status="refused"))
+            return True
+        buffer.take(1)
+        span = Span(Side.SERVER, start, start + 1)
+        if answer in (b"S", b"G"):
+            events.append(Upgrade(span=span, to=to, status="granted", resume=(self._buffers[0].start, start + 1)))
+        elif answer == b"N":
+            events.append(Upgrade(span=span, to=to, status="refused"))
+            if to == "tls":
+                events.append(Posture(span=span, encryption=Encryption.REFUSED, why="the server answered SSLRequest with N"))
+        else:
+            raise Malformed("not an answer to SSLRequest")
+        return True
+
+    def _backend(self, message: bytes, start: int, events: list[Event]) -> None:
+        kind = message[:1]
+        if kind == b"D":
+            self._row(message, start)
+        elif kind == b"T":
+            self._flush(start, events)
+            self._describe(message)
+        elif kind == b"R":
+            self._authentication(message, events)
+        elif kind == b"E":
+            if self._auth is not None or self._login is not None:
+                events += self._settle(Outcome.REJECTED)
+        elif kind == b"S":
+            name, _, rest = message[5:].partition(b"\0")
+            if name == b"server_version":
+                events.append(Greeting(span=Span(Side.SERVER, start, start + len(message)), product="PostgreSQL", version=decode(rest.split(b"\0", 1)[0])[:40]))
+        elif kind == b"d":
+            self._keep(message[5:].rstrip(b"\n"), start)
+
+    def _authentication(self, message: bytes, events: list[Event]) -> None:
+        if len(message) < 9:
+            raise Malformed("an authentication request cut short")
+        code = _LENGTH.unpack_from(message, 5)[0]
+        if code == _OK:
+            self._auth = None
+            events += self._settle(Outcome.ACCEPTED)
+            return
+        self._auth = code
+        if code == _MD5:
+            self._salt = message[9:13]
+        elif code == _GSS_MORE:
+            self._ntlm.feed(message[9:])
+
+    def _describe(self, message: bytes) -> None:
+        """Column names of the rows that follow, so that what stands under a name is known by it."""
+        count = int.from_bytes(message[5:7], "big")
+        at = 7
+        self._columns = []
+        for _ in range(min(count, MAX_COLUMNS)):
+            end = message.find(b"\0", at)
+            if end < 0:
+                break
+            self._columns.append(message[at:end])
+            at = end + 19
+        if self._columns:
+            self._keep(b",".join(self._columns), 0)
+
+    def _row(self, message: bytes, start: int) -> None:
+        """A row's values as a line of comma-separated text."""
+        values: list[bytes] = []
+        at, end = 7, len(message)
+        for _ in range(min(int.from_bytes(message[5:7], "big"), MAX_COLUMNS)):
+            if at + 4 > end:
+                break
+            size = int.from_bytes(message[at : at + 4], "big")
+            at += 4
+            if size == 0xFFFFFFFF:
+                values.append(b"")
+                continue
+            value = message[at : at + size]
+            values.append(b'"' + value.replace(b'"', b'""') + b'"' if b"," in value or b'"' in value or b"\n" in value else value)
+            at += size
+        self._keep(b",".join(values), start)
+
+    def _keep(self, line: bytes, start: int) -> None:
+        if not self._rows:
+            self._rows_at = start
+        self._rows.append(line)
+        self._size += len(line)
+
+    def _flush(self, end: int, events: list[Event]) -> None:
+        """The rows of this turn, under their column names."""
+        if not self._rows:
+            return
+        rows, self._rows, self._size = self._rows, [], 0
+        if rows[0] != b",".join(self._columns):
+            rows.insert(0, b",".join(self._columns))
+        if len(rows) < 2:
+            self._rows = rows if self._columns else []
+            return
+        start = min(self._rows_at, end)
+        events.append(Content(span=Span(Side.SERVER, start, end), data=b"\n".join(rows), media="text/csv", where="result rows"))
+
+
+def probe(client: bytes, server: bytes) -> Match:
+    """A startup packet or an SSLRequest; with the client unseen, an authentication request."""
+    if client:
+        said = _startup_like(client)
+        return said if said is not Match.NO else _messages_like(client, _FRONTEND, server)
+    if server[:1] == b"R":
+        if len(server) < 9:
+            return Match.MORE
+        size, code = struct.unpack_from("!II", server, 1)
+        return Match.YES if code <= 12 and (size == 8 or (code == 5 and size == 12) or (code >= 8 and 8 < size < 4096)) else Match.NO
+    return Match.MORE if not server or server in (b"S", b"N") else Match.NO
+
+
+def _startup_like(data: bytes) -> Match:
+    if data[0] or (len(data) > 1 and data[1]):
+        return Match.NO
+    if len(data) < 8:
+        return Match.MORE
+    size, code = struct.unpack_from("!II", data)
+    if size == 8 and code in (SSL_REQUEST, GSS_REQUEST):
+        return Match.YES
+    if code == CANCEL and size in range(16, 300):
+        return Match.YES
+    if code >> 16 != 3 or code & 0xFFFF > 16 or not 9 <= size <= MAX_STARTUP:
+        return Match.NO
+    if len(data) < 13:
+        return Match.MORE
+    return Match.YES if data[8:13] in (b"user\0", b"datab", b"appli", b"clien", b"optio", b"repli") or (data[8:9].islower() and b"user\0" in data[:size]) else Match.NO
+
+
+def _messages_like(data: bytes, kinds: frozenset[int], server: bytes) -> Match:
+    """Joined in the middle: a password message or a query whose lengths fit, and an answer of the server's kind."""
+    if data[0] not in b"pQP":
+        return Match.NO
+    if len(data) < 5:
+        return Match.MORE
+    size = _LENGTH.unpack_from(data, 1)[0]
+    if not 5 <= size <= 65536:
+        return Match.NO
+    if len(data) < 1 + size:
+        return Match.MORE if size < 1000 else Match.NO
+    whole = data[size] == 0 or data[0] == ord("p")
+    if not whole or not server:
+        return Match.MORE if whole else Match.NO
+    if len(server) < 5:
+        return Match.MORE
+    return Match.YES if server[0] in b"RTCEZ12" and 4 <= _LENGTH.unpack_from(server, 1)[0] < 1 << 20 else Match.NO
+
+
+SPEC = Spec(
+    name="postgresql",
+    title="PostgreSQL, protocol 3",
+    ports=(5432, 5433, 6432, 26257),
+    probe=probe,
+    stream=PostgreSql,
+    tier="database",
+    remedy="Set ssl=on and hostssl in pg_hba.conf, and sslmode=verify-full in the clients.",
+)
