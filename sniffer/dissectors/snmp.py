@@ -156,7 +156,7 @@ class Snmp:
             answered = self._pending.pop(request)
             # Only an answer that is authenticated too says that the user was known and right.
             return [*events, _accepted(answered) if flags & _AUTH else answered]
-        if not flags & _AUTH or not proof or not user or self._known.get(("v3", user)) is not None:
+        if not proof or not user or self._known.get(("v3", user)) is not None:
             return events
         if len(self._known) >= MAX_KNOWN:
             return events
