@@ -291,8 +291,8 @@ class MySql:
             events += [Anomaly(span=span, reason="the session is compressed and was not read further"), Done(span=span)]
 
     def _switch(self, body: bytes, events: list[Event]) -> None:
-        """AuthSwitchRequest: another plugin and, with it, a new salt. A response to the old one proves nothing now."""
-        self._login = None
+        """AuthSwitchRequest: another plugin and, with it, a new salt. Nobody judges the response to the old one."""
+        events += self._settle(Outcome.UNKNOWN)
         self._expects = "switched"
         if len(body) == 1:
             self._plugin, self._salt = _OLD, self._salt[:8]

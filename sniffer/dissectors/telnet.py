@@ -223,8 +223,10 @@ def probe(client: bytes, server: bytes) -> Match:
     said = [_negotiates(data) for data in (client, server) if data]
     if Match.YES in said:
         return Match.YES
-    if not server or client[:1] == b"\x16":
-        return Match.MORE if not client or Match.MORE in said or _typed_like(client) else Match.NO
+    if Match.MORE in said or not (client or server):
+        return Match.MORE
+    if not server:
+        return Match.MORE if _typed_like(client) else Match.NO
     # Greetings of other line protocols.
     if re.match(rb"[1-5]\d\d[ -]|\* |\+OK|-ERR|SSH-|HTTP/|RFB |@RSYNCD|\{|<", server) or b"\0" in server[:64].replace(b"\r\0", b""):
         return Match.NO
