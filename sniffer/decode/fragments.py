@@ -36,7 +36,8 @@ class Fragments:
 
     def add(self, key: Key, offset: int, data: bytes, *, more: bool, time: int, version: int) -> bytes | None:
         """Take a fragment; the payload of its datagram if that is whole now. The first copy of a byte wins in IPv4;
-        an IPv6 datagram with overlapping fragments is dropped (RFC 5722)."""
+        an IPv6 datagram with overlapping fragments is dropped (RFC 5722).
+        """
         self._expire(time)
         datagram = self._open.get(key)
         if datagram is None:

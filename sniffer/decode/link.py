@@ -11,18 +11,19 @@ LINKS.update(
     {
         0: Kind.NULL, 1: Kind.ETHERNET, 9: Kind.PPP, 12: Kind.IP, 14: Kind.IP, 50: Kind.PPP_HDLC, 51: Kind.PPPOE, 101: Kind.IP, 104: Kind.CHDLC,
         105: Kind.WIFI, 108: Kind.LOOP, 113: Kind.SLL, 119: Kind.PRISM, 127: Kind.RADIOTAP, 163: Kind.AVS, 192: Kind.PPI,
-        228: Kind.IPV4, 229: Kind.IPV6, 276: Kind.SLL2,
+        228: Kind.IPV4, 229: Kind.IPV6, 239: Kind.NFLOG, 276: Kind.SLL2,
     }
 )  # fmt: skip
 
 _ETHERTYPES = {
     0x0800: Kind.IPV4, 0x86DD: Kind.IPV6, 0x8100: Kind.VLAN, 0x88A8: Kind.VLAN, 0x9100: Kind.VLAN, 0x9200: Kind.VLAN,
-    0x8847: Kind.MPLS, 0x8848: Kind.MPLS, 0x8864: Kind.PPPOE, 0x880B: Kind.PPP, 0x894F: Kind.NSH, 0x8909: Kind.CISCO_TAG, 0x6558: Kind.ETHERNET,
+    0x8847: Kind.MPLS, 0x8848: Kind.MPLS, 0x8864: Kind.PPPOE, 0x880B: Kind.PPP, 0x894F: Kind.NSH, 0x88E7: Kind.PBB, 0x8909: Kind.CISCO_TAG, 0x6558: Kind.ETHERNET,
     0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3,
     0x0806: Kind.ARP, 0x8035: Kind.ARP, 0x88CC: Kind.LLDP, 0x8863: Kind.CONTROL, 0x888E: Kind.CONTROL, 0x8809: Kind.CONTROL, 0x9000: Kind.CONTROL,
     0x8899: Kind.CONTROL, 0x893A: Kind.CONTROL, 0x88E5: Kind.CONTROL, 0x88F7: Kind.CONTROL,
 }  # fmt: skip
 _PPP_PROTOCOLS = {0x0021: Kind.IPV4, 0x0057: Kind.IPV6, 0x0281: Kind.MPLS, 0x0283: Kind.MPLS}
+_NFLOG_PAYLOAD = 9
 _FAMILIES = {2: Kind.IPV4, 10: Kind.IPV6, 23: Kind.IPV6, 24: Kind.IPV6, 28: Kind.IPV6, 30: Kind.IPV6}
 
 
@@ -185,6 +186,33 @@ def loopback(peel: Peel, rows: Rows) -> None:
 @handles(Kind.RADIOTAP)
 def radiotap(peel: Peel, rows: Rows) -> None:
     _measured(peel, rows, np.dtype([("pad", "V2"), ("length", "<u2")]), 8)
+
+
+@handles(Kind.PBB)
+def backbone(peel: Peel, rows: Rows) -> None:
+    """Provider backbone bridging (IEEE 802.1ah): four bytes of service tag, then the customer's Ethernet frame."""
+    rows = peel.room(rows, 4)
+    tag = peel.gather(rows, _SHIM)["entry"]
+    peel.label(rows, "isid", (tag & 0xFFFFFF).astype(np.int64))
+    advance(peel, rows, 4, Kind.ETHERNET)
+
+
+@handles(Kind.NFLOG)
+def nflog(peel: Peel, rows: Rows) -> None:
+    """Netfilter's log: fields of type and length in the host's byte order up to the one that holds the packet."""
+    for row in rows.tolist():
+        at, end = int(peel.at[row]) + 4, int(peel.end[row])
+        kind = Kind.UNKNOWN_TYPE
+        for _ in range(64):
+            if at + 4 > end:
+                break
+            size, number = int.from_bytes(peel.buffer[at : at + 2], "little"), int.from_bytes(peel.buffer[at + 2 : at + 4], "little") & 0x7FFF
+            if number == _NFLOG_PAYLOAD or size < 4:
+                kind = Kind.IP if size >= 4 else kind
+                break
+            at += size + (-size & 3)
+        peel.at[row] = min(at + 4, end)
+        peel.kind[row] = kind
 
 
 @handles(Kind.PPI)

@@ -67,6 +67,9 @@ class Kind(IntEnum):
     GTP = auto()
     TEREDO = auto()
     TZSP = auto()
+    AYIYA = auto()
+    NFLOG = auto()
+    PBB = auto()
     # Not to be decoded further; each is a reason.
     ARP = auto()
     LLDP = auto()

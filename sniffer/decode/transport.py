@@ -11,7 +11,7 @@ _UDP = big(("sport", "u2"), ("dport", "u2"), ("length", "u2"), ("sum", "u2"))
 _PORTS = big(("sport", "u2"), ("dport", "u2"))
 
 # UDP ports behind which a tunnel may be; its own header then decides.
-TUNNEL_PORTS = {4789: Kind.VXLAN, 8472: Kind.VXLAN, 4790: Kind.VXLAN, 6081: Kind.GENEVE, 2152: Kind.GTP, 3544: Kind.TEREDO, 37008: Kind.TZSP}
+TUNNEL_PORTS = {4789: Kind.VXLAN, 8472: Kind.VXLAN, 4790: Kind.VXLAN, 6081: Kind.GENEVE, 2152: Kind.GTP, 3544: Kind.TEREDO, 37008: Kind.TZSP, 5072: Kind.AYIYA}
 _TUNNELS = np.zeros(65536, np.int64)
 _TUNNELS[list(TUNNEL_PORTS)] = list(TUNNEL_PORTS.values())
 
@@ -52,7 +52,8 @@ def udp(peel: Peel, rows: Rows) -> None:
     peel.end[rows], peel.wire_end[rows] = end, wire_end
     _payload(peel, rows, at + 8, end, wire_end)
     tunnel = _TUNNELS[head["dport"]]
-    tunnel = np.where(tunnel > 0, tunnel, np.where(_TUNNELS[head["sport"]] == Kind.TEREDO, Kind.TEREDO, 0))
+    back = _TUNNELS[head["sport"]]
+    tunnel = np.where((tunnel == 0) & ((back == Kind.TEREDO) | (back == Kind.AYIYA)), back, tunnel)
     if tunnel.any():
         some = tunnel > 0
         peel.kind[rows[some]] = tunnel[some]

@@ -169,6 +169,20 @@ def teredo(peel: Peel, rows: Rows) -> None:
             peel.label(np.array([row]), "teredo")
 
 
+@handles(Kind.AYIYA)
+def ayiya(peel: Peel, rows: Rows) -> None:
+    """Anything In Anything (draft-massar-v6ops-ayiya): lengths of identity and signature, then IPv6."""
+    for row in rows.tolist():
+        at, end = int(peel.at[row]), int(peel.end[row])
+        head = bytes(peel.buffer[at : min(end, at + 8)])
+        size = 8 + (1 << (head[0] >> 4)) + (head[1] >> 4) * 4 if len(head) == 8 else 0
+        whole = bool(size) and head[3] == 41 and head[2] & 0x0F == 1 and at + size + 40 <= end and peel.buffer[at + size] >> 4 == 6
+        peel.kind[row] = Kind.IPV6 if whole else Kind.DONE
+        if whole:
+            peel.at[row] = at + size
+            peel.label(np.array([row]), "ayiya")
+
+
 @handles(Kind.TZSP)
 def tzsp(peel: Peel, rows: Rows) -> None:
     """TaZmen Sniffer Protocol: version, type, encapsulated protocol, tagged fields up to the end tag."""

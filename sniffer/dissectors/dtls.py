@@ -1,0 +1,126 @@
+"""DTLS 1.0 to 1.3, RFC 4347, 6347 and 9147."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sniffer.dissectors._spec import Match, Spec
+from sniffer.dissectors._tls_state import Handshake
+from sniffer.events import Anomaly, Done, Event, Side, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION = 20, 21, 22, 23
+_VERSIONS = (b"\xfe\xff", b"\xfe\xfd", b"\x01\x00")
+_HEADER, _MESSAGE = 13, 12
+# Fragments held for one message, and messages begun and not finished: a handshake has a dozen messages.
+MAX_MESSAGE = 64 * 1024
+MAX_OPEN = 16
+# A handshake takes four flights; retransmissions included, this many datagrams are plenty.
+MAX_DATAGRAMS = 64
+
+
+class Dtls:
+    """Puts handshake messages together until records are under new keys."""
+
+    __slots__ = ("_changed", "_datagrams", "_done", "_handshake", "_open")
+
+    def __init__(self) -> None:
+        self._handshake = Handshake("d")
+        self._open: dict[tuple[Side, int, int], tuple[bytearray, bytearray]] = {}
+        self._done: set[tuple[Side, int, int]] = set()
+        self._changed = [False, False]
+        self._datagrams = 0
+
+    def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
+        self._datagrams += 1
+        events: list[Event] = []
+        span = Span(side, offset, offset + len(data))
+        at = 0
+        while at < len(data):
+            if data[at] >> 5 == 1:  # the unified header of DTLS 1.3: encrypted (RFC 9147, section 4)
+                return [*events, self._handshake.established(span), Done(span=span)]
+            if len(data) - at < _HEADER or data[at + 1 : at + 3] not in _VERSIONS:
+                break
+            size = int.from_bytes(data[at + 11 : at + 13], "big")
+            epoch = int.from_bytes(data[at + 3 : at + 5], "big")
+            body = data[at + _HEADER : at + _HEADER + size]
+            at += _HEADER + size
+            if data[at - size - _HEADER] == _CHANGE_CIPHER:
+                self._changed[side] = True
+            elif epoch or data[at - size - _HEADER] == _APPLICATION:
+                return [*events, self._handshake.established(span), Done(span=span)]
+            elif data[at - size - _HEADER] == _HANDSHAKE:
+                events += self._messages(side, body, span)
+        if self._datagrams > MAX_DATAGRAMS:
+            events += [Anomaly(span=span, reason="a handshake without end"), Done(span=span)]
+        return events
+
+    def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
+        return ()
+
+    def close(self) -> Sequence[Event]:
+        return ()
+
+    def _messages(self, side: Side, body: bytes, span: Span) -> list[Event]:
+        events: list[Event] = []
+        at = 0
+        while at + _MESSAGE <= len(body):
+            kind = body[at]
+            total, part, size = (int.from_bytes(body[at + a : at + b], "big") for a, b in ((1, 4), (6, 9), (9, 12)))
+            number = int.from_bytes(body[at + 4 : at + 6], "big")
+            data = body[at + _MESSAGE : at + _MESSAGE + size]
+            at += _MESSAGE + size
+            if len(data) < size or part + size > total or total > MAX_MESSAGE:
+                break
+            whole = self._whole((side, number, kind), total, part, data)
+            if whole is not None:
+                events += self._handshake.message(kind, whole, span)
+        return events
+
+    def _whole(self, key: tuple[Side, int, int], total: int, part: int, data: bytes) -> bytes | None:
+        """The message once all its fragments are there; None before, and for repetitions."""
+        if key in self._done:
+            return None
+        if len(data) == total:
+            self._finish(key)
+            return data
+        if key not in self._open and len(self._open) >= MAX_OPEN:
+            return None
+        held, covered = self._open.setdefault(key, (bytearray(total), bytearray(total)))
+        if len(held) != total:
+            return None
+        held[part : part + len(data)] = data
+        covered[part : part + len(data)] = b"\1" * len(data)
+        if 0 in covered:
+            return None
+        self._finish(key)
+        return bytes(held)
+
+    def _finish(self, key: tuple[Side, int, int]) -> None:
+        self._open.pop(key, None)
+        if len(self._done) < 4 * MAX_OPEN:
+            self._done.add(key)
+
+
+def probe(client: bytes, server: bytes) -> Match:
+    """A record header with a version of DTLS, a length that fits, and a hello behind it, or any record of a later epoch."""
+    said = [_record_like(data) for data in (client, server) if data]
+    if not said:
+        return Match.MORE
+    return Match.NO if Match.NO in said else Match.YES
+
+
+def _record_like(data: bytes) -> Match:
+    if len(data) < _HEADER or data[0] not in (_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION) or data[1:3] not in _VERSIONS:
+        return Match.NO
+    size, epoch = int.from_bytes(data[11:13], "big"), int.from_bytes(data[3:5], "big")
+    if not size or epoch > 64 or (size + _HEADER > len(data) and len(data) < 1000):
+        return Match.NO
+    if data[0] == _HANDSHAKE and not epoch:
+        return Match.YES if len(data) >= 25 and data[13] in (0, 1, 2, 3, 11, 12, 13, 14, 16) else Match.NO
+    return Match.YES if data[0] != _CHANGE_CIPHER or size == 1 else Match.NO
+
+
+SPEC = Spec(name="dtls", title="DTLS, RFC 9147", ports=(2221, 3391, 4433, 5349, 5684, 10161), probe=probe, datagram=Dtls, encrypted=True)
