@@ -91,6 +91,7 @@ class Session:
         self._tracker = Tracker(self._table, self._engine, columns=columns)
         self._tracker.on_end = self._end
         self._tracker.paths = self.decoder.paths
+        self._channels: list[Channel] | None = None
         self._contexts: dict[str, Context] = {}
         self._looks: dict[type, list[Callable[..., Iterable[Candidate]]]] = {}
         for detector in detectors.registry():
@@ -98,7 +99,8 @@ class Session:
 
     def scan(self, paths: Iterable[str], progress: Callable[[Reader], None] | None = None) -> None:
         """Read captures by name as one ordered set. What cannot be read is named in ``summary.problems``; CaptureError
-        if that is all there is."""
+        if that is all there is.
+        """
         names = capture_set(list(paths))
         errors: list[CaptureError] = []
 
@@ -152,7 +154,8 @@ class Session:
         """The end of the capture: pending logins, the ledger's verdicts, the counters."""
         self.decoder.flush()
         self._tracker.finish()
-        for channel in self.ledger.channels():
+        self._channels = self.ledger.channels()
+        for channel in self._channels:
             for candidate in posture_candidates(channel):
                 self.findings.add(candidate, channel, channel.protocol, 0, None, channel.last, self._tracker.source, self._remedies.get(channel.protocol, ""))
         summary, tracker = self.summary, self._tracker
@@ -161,11 +164,12 @@ class Session:
         summary.reassembly, summary.anomalies, summary.bugs = tracker.seen, self._engine.anomalies, self._engine.bugs
         summary.truncated, summary.gaps, summary.gap_bytes = tracker.truncated, tracker.gaps, tracker.gap_bytes
         summary.evicted, summary.omitted = tracker.evicted, self.ledger.omitted + self.findings.omitted
-        summary.one_sided = sum(c.one_sided for c in self.ledger.channels())
+        summary.one_sided = sum(c.one_sided for c in self._channels)
 
     @property
     def channels(self) -> list[Channel]:
-        return self.ledger.channels()
+        """The ledger as it stands; after ``finish`` it does not change any more and is made once."""
+        return self._channels if self._channels is not None else self.ledger.channels()
 
     @property
     def _remedies(self) -> dict[str, str]:

@@ -17,7 +17,7 @@ SECRET_KEYS = (
 )  # fmt: skip
 PERSON_KEYS = (
     r"(?:^|[^a-z])ssn[^a-z]", r"_ssn", r"social[_\s-]?sec", r"soc[_-]?sec", r"card[_\s-]?(?:n[ou]|pan)", r"card[\"'=:\]>]", r"(?:^|[^a-z])pan[\"'=:\]>,\s]",
-    r"(?:^|[^a-z])cc[_-]?n(?:o|um|r)?", r"credit[_-]?card", r"debit[_-]?card", r"(?:^|[^a-z])cc[\"'=:\]>]",
+    r"(?:^|[^0-9a-z])cc[_-]?n(?:o|um|r)?", r"credit[_-]?card", r"debit[_-]?card", r"(?:^|[^0-9a-z])cc[\"'=:\]>]",
 )  # fmt: skip
 
 # A card number's first thirteen digits, or the part of a grouped one that fixes its shape.

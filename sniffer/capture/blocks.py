@@ -70,7 +70,7 @@ def _open(path: str) -> BinaryIO:
     if path == "-":
         return sys.stdin.buffer
     try:
-        return open(path, "rb", buffering=0)  # type: ignore[return-value]  # noqa: SIM115
+        return open(path, "rb", buffering=0)  # type: ignore[return-value]
     except FileNotFoundError:
         raise CaptureError(f"{path}: no such file") from None
     except PermissionError:

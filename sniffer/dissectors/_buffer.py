@@ -63,6 +63,15 @@ class Buffer:
             self.start += size
         return taken
 
+    def window(self) -> tuple[bytes, int]:
+        """The bytes that hold what is not consumed, and where in them that begins: for loops that look before they take."""
+        return self._data, self._pos
+
+    def skip(self, size: int) -> None:
+        """Consume ``size`` bytes that are known to be there."""
+        self._pos += size
+        self.start += size
+
     def rest(self) -> bytes:
         """All that is held, consumed."""
         taken = self._data[self._pos :]

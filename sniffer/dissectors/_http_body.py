@@ -48,9 +48,11 @@ class Body:
     __slots__ = ("_coded", "_parts", "_size", "_start", "_total", "charset", "media", "side", "spoiled", "target", "wanted", "where")
 
     def __init__(self, head: Head, side: Side, target: str) -> None:
-        self.media, self.charset = media_type(head.get(b"content-type"))
-        self._coded = [c for c in tokens(head.get(b"content-encoding")) if c != "identity"]
-        self._coded += [c for c in tokens(head.get(b"transfer-encoding")) if c not in ("chunked", "identity", "trailers")]
+        self.media, self.charset = media_type(head.framing(b"content-type"))
+        coding, transfer = head.framing(b"content-encoding"), head.framing(b"transfer-encoding")
+        self._coded = [c for c in tokens(coding) if c != "identity"] if coding else []
+        if transfer and transfer != b"chunked":
+            self._coded += [c for c in tokens(transfer) if c not in ("chunked", "identity", "trailers")]
         self.side, self.target = side, target
         self.where = "response body" if side else "request body"
         self.wanted = not self.media.startswith(_OPAQUE) or self.media.endswith("+xml")
@@ -113,8 +115,8 @@ def framing(head: Head, side: Side, *, bodiless: bool) -> tuple[Mode, int]:
     """How a body is delimited (RFC 9112, 6.3), and its length where that is declared."""
     if bodiless:
         return Mode.HEAD, 0
-    coding = head.get(b"transfer-encoding")
-    if coding is not None and b"chunked" in coding.lower():
+    coding = head.framing(b"transfer-encoding")
+    if coding is not None and b"chunked" in coding:
         return Mode.CHUNK_LINE, 0
     length = content_length(head)
     if length is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,22 @@ _VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3
 
 def ja4(hello: ClientHello, transport: str) -> str:
     """``transport`` is t for TCP, q for QUIC, d for DTLS."""
-    suites = without_grease(hello.suites)
-    extensions = without_grease(hello.extensions)
-    offered = without_grease(hello.versions) or [hello.version]
+    return _ja4(transport, hello.version, hello.suites, hello.extensions, hello.versions, hello.signatures, _alpn(hello))
+
+
+@lru_cache(4096)
+def _ja4(transport: str, legacy: int, all_suites: tuple[int, ...], all_extensions: tuple[int, ...], versions: tuple[int, ...], signatures: tuple[int, ...], alpn: str) -> str:
+    """Made once for each kind of client: there are far fewer of these than connections."""
+    suites = without_grease(all_suites)
+    extensions = without_grease(all_extensions)
+    offered = without_grease(versions) or [legacy]
     version = _VERSIONS.get(min(offered) if transport == "d" else max(offered), "00")
-    head = f"{transport}{version}{'d' if _SNI in extensions else 'i'}{min(len(suites), 99):02}{min(len(extensions), 99):02}{_alpn(hello)}"
+    head = f"{transport}{version}{'d' if _SNI in extensions else 'i'}{min(len(suites), 99):02}{min(len(extensions), 99):02}{alpn}"
     middle = ",".join(f"{n:04x}" for n in sorted(suites))
     kept = sorted(n for n in extensions if n not in (_SNI, _ALPN))
     tail = ",".join(f"{n:04x}" for n in kept)
-    if hello.signatures:
-        tail += "_" + ",".join(f"{n:04x}" for n in without_grease(hello.signatures))
+    if signatures:
+        tail += "_" + ",".join(f"{n:04x}" for n in without_grease(signatures))
     return f"{head}_{_hash(middle) if suites else '0' * 12}_{_hash(tail) if extensions else '0' * 12}"
 
 

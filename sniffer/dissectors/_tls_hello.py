@@ -14,6 +14,7 @@ RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c
 _SNI, _GROUPS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE, _PSK = 0, 10, 13, 16, 43, 51, 41
 # A hello with more extensions than the registry has entries is no hello.
 _MAX_EXTENSIONS = 128
+_PAIR = struct.Struct(">HH").unpack_from
 
 
 @dataclass(slots=True)
@@ -72,10 +73,17 @@ def _words(data: bytes) -> tuple[int, ...]:
 def _extensions(reader: _Reader) -> list[tuple[int, bytes]]:
     if not reader.left():
         return []
-    inner = _Reader(reader.vector(2))
+    data = reader.vector(2)
     found: list[tuple[int, bytes]] = []
-    while inner.left() and len(found) < _MAX_EXTENSIONS:
-        found.append((inner.number(2), inner.vector(2)))
+    at, end = 0, len(data)
+    while at < end and len(found) < _MAX_EXTENSIONS:
+        if at + 4 > end:
+            raise Malformed("a handshake field runs over the message's end")
+        kind, size = _PAIR(data, at)
+        at += 4 + size
+        if at > end:
+            raise Malformed("a handshake field runs over the message's end")
+        found.append((kind, data[at - size : at]))
     return found
 
 

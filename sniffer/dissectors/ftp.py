@@ -155,7 +155,7 @@ def probe(client: bytes, server: bytes) -> Match:
     said = _client_says(client)
     if server:
         if not b"220"[: len(server)].startswith(server[:3]) and not server.startswith((b"220", b"120", b"421")):
-            return Match.NO if not said is Match.YES or not _REPLY.match(server) else Match.YES
+            return Match.NO if said is not Match.YES or not _REPLY.match(server) else Match.YES
         first = server.split(b"\n", 1)[0].upper()
         if b"SMTP" in first:
             return Match.NO

@@ -171,7 +171,7 @@ class Http:
         status = int(found[1])
         if not self._greeted:
             self._greet(head, events)
-        cookies = self._credentials.response(head, status)
+        cookies = self._credentials.response(head, status) if status in (401, 407) or b"\nset-cookie:" in head.low else ()
         if 100 <= status < 200 and status != 101:
             return True  # only announces the answer
         sent = self._sent.popleft() if self._sent and not self._blind else None
@@ -197,7 +197,7 @@ class Http:
         tunnel = sent is not None and sent.method == b"CONNECT" and 200 <= status < 300
         if not tunnel and status != 101:
             return False
-        name = "" if tunnel else (tokens(head.get(b"upgrade")) or [""])[0].partition("/")[0]
+        name = "" if tunnel else (tokens(head.framing(b"upgrade")) or [""])[0].partition("/")[0]
         client = self._ways[0]
         resume = client.start if client.carry else self._client_end
         events.append(Upgrade(span=Span(Side.SERVER, head.start, after), to=name, status="granted", resume=(resume, after)))
