@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from sniffer.secret import Secret
 
@@ -44,8 +45,7 @@ class Encryption(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Bytes ``start`` up to ``end`` of one side's stream (for datagrams: of all its payloads laid end to end)."""
 
     side: Side

@@ -16,21 +16,23 @@ COMMANDS = ("scan", "channels", "protocols", "rules")
 EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE, EXIT_UNREADABLE = 0, 1, 2, 3
 
 
-def version() -> str:
-    """The version installed."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
+class _Version(argparse.Action):
+    """Prints the version; looking it up takes longer than all the rest of the parser."""
 
-    try:
-        return installed("cleartap")
-    except PackageNotFoundError:
-        return "(source tree)"
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"cleartap {version('cleartap')}")
+        except PackageNotFoundError:
+            print("cleartap, from its source tree")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog="cleartap", description="Shows who sends what sensitive data to whom without encryption. Passive: it never sends a packet.")
-    top.add_argument("--version", action="version", version=f"cleartap {version()}")
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         import_module(f"{__name__}.{name}").add(commands)

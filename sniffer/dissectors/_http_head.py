@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) +(\S[^\r\n]*?) +HTTP/1\.[0-9]\r?\n")
+REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) +(\S[^ \r\n]*+(?: +(?!HTTP/1\.[0-9]\r?\n)[^ \r\n]++)*) +HTTP/1\.[0-9]\r?\n")
 STATUS = re.compile(rb"HTTP/1\.[0-9] +([1-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
 # Methods registered with IANA and those in use: the probe wants one of these, later any token will do.
 METHODS = frozenset(

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from sniffer.session import Session
 
 
+# ASCII only: no terminal, log or line-splitter can be led astray by what the wire holds.
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
 def line(row: dict[str, Any]) -> str:
-    """ASCII only: no terminal, log or line-splitter can be led astray by what the wire holds."""
-    return json.dumps(row, ensure_ascii=True, separators=(",", ":"))
+    """One object as one line, without its end."""
+    return _encode(row)
 
 
 def lines(session: Session, *, reveal: bool = False) -> Iterable[str]:

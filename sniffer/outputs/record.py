@@ -23,7 +23,7 @@ def timestamp(nanoseconds: int) -> str:
         moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
         moment = datetime.max.replace(tzinfo=UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else moment.isoformat()
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _present(record: dict[str, Any]) -> dict[str, Any]:
