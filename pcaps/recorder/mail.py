@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -82,15 +83,15 @@ def mail_server(lab: Lab, *, tls: bool) -> Iterator[list[str]]:
         etc, spool, data = folder / "postfix", folder / "spool", folder / "postfix-data"
         for place in (etc, data):
             place.mkdir(exist_ok=True)
-        subprocess.run(["chown", "postfix", str(data)], check=True)
+        subprocess.run(["chown", "postfix", str(data), str(spool / "private")], check=True)
         master = subprocess.run(["postconf", "-M"], capture_output=True, text=True, check=True).stdout
         (etc / "master.cf").write_text("".join(_no_chroot(line) for line in master.splitlines()))
         pem = folder / "mail.example.org.pem"
         settings = {
             "compatibility_level": "3.6", "queue_directory": str(spool), "data_directory": str(data), "mail_owner": "postfix", "setgid_group": "postdrop",
-            "myhostname": "mx.example.org", "mydestination": "", "inet_interfaces": "all", "inet_protocols": "all", "maillog_file": "/dev/stdout",
+            "myhostname": "mx.example.org", "mydestination": "", "inet_interfaces": "all", "inet_protocols": "all", "maillog_file": str(folder / "mail.log"),
             "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth", "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
-            "default_transport": "discard", "relay_transport": "discard", "alias_maps": "", "smtpd_delay_reject": "no", "maillog_file_prefixes": "/dev",
+            "default_transport": "discard", "relay_transport": "discard", "alias_maps": "", "smtpd_delay_reject": "no", "maillog_file_prefixes": str(folder),
             "smtpd_tls_security_level": "may" if tls else "none",
         }  # fmt: skip
         if tls:
@@ -99,7 +100,10 @@ def mail_server(lab: Lab, *, tls: bool) -> Iterator[list[str]]:
         subprocess.run(["postfix", "-c", str(etc), "check"], capture_output=True, check=False)
         os.environ["MAIL_CONFIG"] = str(etc)
         stack.callback(os.environ.pop, "MAIL_CONFIG", None)
+        time.sleep(2)  # until Dovecot's authentication service answers; Postfix asks once and gives up
         stack.enter_context(lab.serve("postfix", "-c", str(etc), "start-fg", port=25))
+        # Its master leaves the process group it was started in.
+        stack.callback(subprocess.run, ["postfix", "-c", str(etc), "stop"], capture_output=True, check=False)
         yield [version("postconf", "-h", "mail_version").join(("Postfix ", "")), *made_by, "smtplib of Python"]
 
 

@@ -46,7 +46,7 @@ class Quic:
             if not taken:
                 break
             at += taken
-        finished = bool(self._handshake.version) or self._datagrams >= MAX_DATAGRAMS or (at < len(data) and not data[at] & 0x80)
+        finished = bool(self._handshake.version) or self._datagrams >= MAX_DATAGRAMS
         if finished and self._said:
             events.append(Done(span=span))
         return events
