@@ -1,4 +1,5 @@
-"""``./run record [PROTOCOL …]``: makes the captures again. As root, on Linux; each recipe names the servers it needs."""
+"""``./run record [PROTOCOL …]``: makes the captures again, as root on Linux; each recipe names the servers it needs.
+``./run record demo`` puts the demo together from what was recorded."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from pcaps.recorder.demo import make
 from pcaps.recorder.lab import Lab, RecordingError
 
 PCAPS = Path(__file__).parent.parent
@@ -18,6 +20,9 @@ def recipes() -> list[str]:
 
 
 def main(wanted: list[str]) -> int:
+    if wanted == ["demo"]:
+        print(make(PCAPS))
+        return 0
     if os.geteuid():
         print("record: network namespaces need root", file=sys.stderr)
         return 2
