@@ -36,5 +36,5 @@ def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes |
 
         keep = compile_filter(filter)
     session = Session(fingerprint_key() if key is None else key, keep=keep)
-    session.scan(map(os.fspath, paths))
+    session.scan([os.fspath(path) for path in paths])
     return Result(list(session.findings), session.channels, session.summary)

@@ -49,7 +49,7 @@ def test_secret_never_shows_itself(kind):
     secret = Secret(CANARY, kind)
     holder = {"secret": secret}
     events = [Login(span=SPAN, mechanism="x", secret=secret), Token(span=SPAN, mechanism="x", secret=secret), ChallengeResponse(span=SPAN, mechanism="x", response=secret)]
-    said = [str(secret), repr(secret), f"{secret}", f"{secret:>40}", "%s" % secret, repr(holder), repr(events), json.dumps(holder, default=str)]
+    said = [str(secret), repr(secret), f"{secret}", f"{secret:>40}", "{}".format(secret), repr(holder), repr(events), json.dumps(holder, default=str)]
     said.append(pickle.dumps(secret).decode("latin-1"))
     assert not any(shown(text, CANARY) for text in said)
     assert secret.reveal() == CANARY

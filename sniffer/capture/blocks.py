@@ -70,7 +70,7 @@ def _open(path: str) -> BinaryIO:
     if path == "-":
         return sys.stdin.buffer
     try:
-        return open(path, "rb", buffering=0)  # type: ignore[return-value]
+        return cast("BinaryIO", open(path, "rb", buffering=0))  # noqa: PTH123
     except FileNotFoundError:
         raise CaptureError(f"{path}: no such file") from None
     except PermissionError:

@@ -192,9 +192,10 @@ class PcapngReader:
         columns = [data, size, wire, time, link, number]
         if not good.all():
             columns = [c[good] for c in columns]
-        return Frames(window.buffer, *columns, source=self.name)  # type: ignore[misc]
+        offset, size, wire, time, link, number = columns
+        return Frames(window.buffer, offset, size, wire, time, link, number, self.name)
 
-    def _times(self, interface: np.ndarray, ticks: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _times(self, interface: np.ndarray, ticks: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Link type (-1 for an unknown interface) and nanoseconds of each packet, interface by interface."""
         link = np.full(len(interface), -1, np.int64)
         time = np.zeros(len(interface), np.int64)
@@ -212,13 +213,14 @@ class PcapngReader:
         return link, time
 
 
-def _nanoseconds(ticks: np.ndarray, interface: _Interface) -> np.ndarray:  # type: ignore[type-arg]
+def _nanoseconds(ticks: np.ndarray, interface: _Interface) -> np.ndarray:
     """Timestamps of any resolution as nanoseconds; what an int64 cannot hold is 0."""
     offset = interface.offset * 1_000_000_000
     if not interface.binary and interface.power <= 9:
         scale = 10 ** (9 - interface.power)
         bounded = np.where(ticks < np.uint64((1 << 62) // scale), ticks, np.uint64(0)).astype(np.int64)
-        return bounded * scale + (offset if abs(offset) < 1 << 61 else 0)
+        moments: np.ndarray = bounded * scale + (offset if abs(offset) < 1 << 61 else 0)
+        return moments
     units = 2**interface.power if interface.binary else 10**interface.power
     exact = [t * 1_000_000_000 // units + offset for t in ticks.tolist()]
     return np.array([t if -(1 << 62) < t < 1 << 62 else 0 for t in exact], np.int64)

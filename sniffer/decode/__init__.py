@@ -126,4 +126,4 @@ def _packets(peel: Peel, frames: Frames) -> Packets:
     }  # fmt: skip
     if not done.all():
         columns = {name: column[done] for name, column in columns.items()}
-    return Packets(buffer=peel.buffer, source=frames.source, **columns)  # type: ignore[arg-type]
+    return Packets(buffer=peel.buffer, source=frames.source, **columns)

@@ -187,11 +187,13 @@ def _net(end: End, value: str) -> Test:
     (mask_high, mask_low), (high, low) = ((np.uint64(n >> 64), np.uint64(n & _ALL)) for n in (mask, base & mask))
 
     def within(highs: npt.NDArray[np.uint64], lows: npt.NDArray[np.uint64]) -> Mask:
-        return ((highs & mask_high) == high) & ((lows & mask_low) == low)
+        match: Mask = ((highs & mask_high) == high) & ((lows & mask_low) == low)
+        return match
 
     def test(packets: Packets) -> Mask:
         source = within(packets.src_high, packets.src_low)
         target = within(packets.dst_high, packets.dst_low)
-        return source if end == "src" else target if end == "dst" else source | target
+        both: Mask = source if end == "src" else target if end == "dst" else source | target
+        return both
 
     return test

@@ -27,7 +27,7 @@ _NFLOG_PAYLOAD = 9
 _FAMILIES = {2: Kind.IPV4, 10: Kind.IPV6, 23: Kind.IPV6, 24: Kind.IPV6, 28: Kind.IPV6, 30: Kind.IPV6}
 
 
-def _table(known: dict[int, Kind], other: Kind) -> np.ndarray:  # type: ignore[type-arg]
+def _table(known: dict[int, Kind], other: Kind) -> np.ndarray:
     table = np.full(65536, other, np.int64)
     table[list(known)] = list(known.values())
     return table
@@ -48,7 +48,7 @@ _WORD = np.dtype([("value", "<u4")])
 _WIFI = np.dtype([("control", "u1"), ("flags", "u1")])
 
 
-def advance(peel: Peel, rows: Rows, size: int, kinds: np.ndarray | Kind) -> None:  # type: ignore[type-arg]
+def advance(peel: Peel, rows: Rows, size: int, kinds: np.ndarray | Kind) -> None:
     """Step over ``size`` bytes to what comes next; kinds that are only reasons end the packet there."""
     peel.at[rows] += size
     peel.kind[rows] = kinds

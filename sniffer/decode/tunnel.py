@@ -136,7 +136,7 @@ def gtp(peel: Peel, rows: Rows) -> None:
     peel.kind[rows] = np.where(peel.kind[rows] == Kind.DROPPED, Kind.DROPPED, Kind.IP)
 
 
-def _gtp_extensions(peel: Peel, rows: Rows, following: np.ndarray) -> None:  # type: ignore[type-arg]
+def _gtp_extensions(peel: Peel, rows: Rows, following: np.ndarray) -> None:
     for _ in range(MAX_EXTENSIONS):
         if not len(rows):
             return

@@ -67,7 +67,7 @@ class Head:
 
     def every(self, name: bytes) -> list[tuple[int, int]]:
         """Where each value of a name stands."""
-        found = []
+        found: list[tuple[int, int]] = []
         mark = b"\n" + name + b":"
         at = self.low.find(mark)
         while at >= 0 and len(found) < 64:
@@ -90,7 +90,7 @@ class Head:
 
     def fields(self) -> list[tuple[bytes, int, int]]:
         """(name in lower case, value's start, value's end) of every field."""
-        found = []
+        found: list[tuple[bytes, int, int]] = []
         at = self.data.find(b"\n")
         while at >= 0 and len(found) < 256:
             end = self.low.find(b"\n", at + 1)

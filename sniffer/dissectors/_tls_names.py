@@ -1,4 +1,4 @@
-"""Names and numbers of TLS: cipher suites, groups, versions (the IANA registry \"TLS Parameters\")."""
+"""Names and numbers of TLS: cipher suites, groups, versions (the IANA registry "TLS Parameters")."""
 
 from __future__ import annotations
 

@@ -460,8 +460,8 @@ def _ignore(ended: Ended, flow: Flow | None) -> None:
 
 
 def _ended(row: tuple[Any, ...], paths: dict[int, tuple[str, ...]]) -> Ended:
-    *ends, protocol, path, first, last, packets, size = row
-    return Ended(*ends, protocol, paths.get(path, ()), first, last, (packets[0], packets[1]), (size[0], size[1]))
+    path, first, last, packets, size = row[7:]
+    return Ended(row[0], row[1], row[2], row[3], row[4], row[5], row[6], paths.get(path, ()), first, last, tuple(packets), tuple(size))
 
 
 def _before(client: Column, server: Column, is_client: npt.NDArray[np.bool_], starts: Slots, counts: Slots) -> Column:

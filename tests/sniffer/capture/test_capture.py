@@ -69,7 +69,7 @@ def test_pcapng_interfaces_have_their_own_link_types_and_clocks(tmp_path, order)
     path = tmp_path / "a"
     path.write_bytes(data)
     reader = open_capture(path)
-    frames = [f for f in reader.batches()]
+    frames = list(reader.batches())
     links = [v for f in frames for v in f.link.tolist()]
     times = [v for f in frames for v in f.time.tolist()]
     numbers = [v for f in frames for v in f.number.tolist()]
