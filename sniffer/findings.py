@@ -23,6 +23,8 @@ class Severity(IntEnum):
 
 
 class Category(StrEnum):
+    """What kind of thing was found."""
+
     CREDENTIAL = "credential"  # a reusable secret
     HASH = "hash"  # challenge–response material
     TOKEN = "token"  # bearer, session cookie, API key, JWT, private key

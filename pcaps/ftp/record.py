@@ -24,7 +24,7 @@ def record(lab: Lab) -> None:
                 lab.client("curl", "-s", "--user", f"{USER}:{PASSWORD}", f"ftp://{SERVER}/report.txt")
             with lab.capture("ftp/rejected", made_by=made_by, logins=[login(USER, "wrong-guess-1", "PASS", "rejected")], channels=clear):
                 lab.client("curl", "-s", "--user", f"{USER}:wrong-guess-1", f"ftp://{SERVER}/")
-            with lab.capture("ftp/anonymous", made_by=made_by, logins=[], channels=clear):
+            with lab.capture("ftp/anonymous", made_by=made_by, logins=[login("anonymous", "ftp@example.com", "PASS")], channels=clear):
                 lab.client("curl", "-s", f"ftp://{SERVER}/")
             with lab.capture("ftp/ipv6", made_by=made_by, logins=[login(USER, PASSWORD, "PASS")], channels=clear):
                 lab.client("curl", "-s", "--user", f"{USER}:{PASSWORD}", f"ftp://[{SERVER6}]/")

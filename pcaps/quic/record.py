@@ -9,7 +9,7 @@ import textwrap
 from pcaps.recorder.hosts import certificate
 from pcaps.recorder.lab import SERVER, SERVER6, Lab, RecordingError, version
 
-ENCRYPTED = [{"port": 443, "protocol": "quic", "encryption": "encrypted", "tls": {"version": "TLS 1.3", "sni": "www.example.org", "alpn": "hq-interop"}}]
+ENCRYPTED = [{"port": 443, "protocol": "quic", "encryption": "encrypted", "tls": {"version": "TLS 1.3", "sni": "www.example.org"}}]
 
 _SERVER = """
 import asyncio, sys

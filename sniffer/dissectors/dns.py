@@ -24,7 +24,7 @@ class Dns:
     __slots__ = ()
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
-        span = Span(side, offset, offset + len(data))
+        span = Span(side, offset, offset + 1)
         return (Posture(span=span, encryption=Encryption.CLEARTEXT, why="DNS without encryption"), Done(span=span))
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
@@ -69,20 +69,38 @@ def _after_name(data: bytes, at: int) -> int | None:
 def probe(client: bytes, server: bytes) -> Match:
     """A whole message in the first datagram, or after the two length bytes that TCP puts in front (RFC 7766)."""
     data = client or server
-    if len(data) >= 14 and _framed(data):
-        return Match.YES
+    if not data:
+        return Match.MORE
     if message(data):
         return Match.YES
-    return Match.MORE if 0 < len(data) < 14 and _could_be_framed(data) else Match.NO
+    return _framed(data)
 
 
-def _framed(data: bytes) -> bool:
+def _framed(data: bytes) -> Match:
+    """A length, then a message that may not be all there yet."""
+    if data[0] >= 8:
+        return Match.NO  # longer than 2 KiB: nobody's first message
+    if len(data) < 14:
+        return Match.MORE
     size = data[0] << 8 | data[1]
-    return size >= 17 and (size + 2 >= len(data) or len(data) >= 1024) and message(data[2 : 2 + size])
+    _, flags, questions, answers, authority, extra = _HEADER.unpack_from(data, 2)
+    records = answers + authority + extra
+    if size < 17 or (flags >> 11) & 15 not in _OPCODES or flags & 0x40 or not 0 < questions + records <= _MAX_RECORDS or questions > _MAX_QUESTIONS:
+        return Match.NO
+    if message(data[2 : 2 + size]):
+        return Match.YES
+    name_runs_on = _after_name(data, 14) is None and _labels_fit(data)
+    return Match.MORE if len(data) < 2 + size and len(data) < 300 and (name_runs_on or len(data) < (_after_name(data, 14) or 0) + 4) else Match.NO
 
 
-def _could_be_framed(data: bytes) -> bool:
-    return data[0] < 8
+def _labels_fit(data: bytes) -> bool:
+    """Whether a name that is not all there could still be one."""
+    at = 14
+    while at < len(data):
+        if data[at] > 63:
+            return False
+        at += data[at] + 1
+    return True
 
 
 SPEC = Spec(

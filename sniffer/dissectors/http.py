@@ -50,7 +50,7 @@ class _Sent:
 class _Way:
     """One side of the connection."""
 
-    __slots__ = ("body", "carry", "left", "mode", "scanned", "start")
+    __slots__ = ("body", "carry", "left", "mode", "next", "scanned", "start")
 
     def __init__(self) -> None:
         self.mode = Mode.HEAD
@@ -58,6 +58,7 @@ class _Way:
         self.start = 0  # stream offset of carry's first byte
         self.scanned = 0
         self.left = 0
+        self.next = 0  # the stream offset due next; more has come where a Skip was honoured
         self.body: Body | None = None
 
 
@@ -76,6 +77,9 @@ class Http:
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         way = self._ways[side]
+        if offset > way.next and way.mode is Mode.FIXED:
+            self._skipped(way, offset - way.next)
+        way.next = offset + len(data)
         if way.carry:
             data, offset = way.carry + data, way.start
             way.carry = b""
@@ -91,9 +95,16 @@ class Http:
                 break
         return events
 
+    @staticmethod
+    def _skipped(way: _Way, size: int) -> None:
+        way.left = max(0, way.left - size)
+        if not way.left:
+            way.mode, way.body = Mode.HEAD, None
+
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
         """Lost in a body of known length, the next message's place is still known; else it is looked for."""
         way = self._ways[side]
+        way.next = offset + size
         events = self._forget()
         if way.body is not None and (piece := way.body.spoil()) is not None:
             self._give(side, piece, events)

@@ -292,12 +292,13 @@ def probe(client: bytes, server: bytes) -> Match:
 def _command_like(data: bytes) -> Match:
     if data[:1] == b"*":
         head, end, rest = data.partition(b"\r\n")
-        if (not head[1:].isdigit() and head != b"*") or len(head) > 8:
+        digits = head[1:] if end else head[1:].rstrip(b"\r")
+        if (digits and not digits.isdigit()) or (end and not digits) or len(head) > 8:
             return Match.NO
         if not end:
             return Match.MORE
         size, end, word = rest.partition(b"\r\n")
-        if size[:1] not in (b"", b"$") or (size[1:] and not size[1:].isdigit()):
+        if size[:1] not in (b"", b"$") or (size[1:].rstrip(b"\r") and not size[1:].rstrip(b"\r").isdigit()):
             return Match.NO
         if not end:
             return Match.MORE if len(size) < 8 else Match.NO

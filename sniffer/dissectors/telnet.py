@@ -23,14 +23,14 @@ MAX_OPTION = 2048
 # After a password the server may print a long message of the day before its prompt says that the login succeeded.
 MAX_ANSWER = 16 * 1024
 
-_USER = re.compile(rb"(?:log[io]n(?: as| name)?|user ?name|user(?: id)?|account|benutzer(?:name)?|utilisateur|identifiant|usuario|nombre de usuario|utente|login name|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd|enter user ?name)\s*[:>?]\s*$", re.I)
+_USER = re.compile(rb"(?:(?<!last )log[io]n(?: as| name)?|user ?name|user(?: id)?|account|benutzer(?:name)?|utilisateur|identifiant|usuario|nombre de usuario|utente|login name|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd|enter user ?name)\s*[:>?]\s*$", re.I)
 _PASSWORD = re.compile(
     rb"(?:pass ?word|passwd|passphrase|pass ?code|kennwort|passwort|mot de passe|contrase(?:\xc3\xb1|\xf1|n)a|wachtwoord|senha|parola(?: d'ordine)?|l\xc3\xb6senord|\xd0\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c|\xe5\xaf\x86\xe7\xa0\x81|\xe5\x8f\xa3\xe4\xbb\xa4|pin)"
     rb"(?: for [^\r\n:]{1,64}|'s)?(?: ?\([^)\r\n]{0,32}\))?\s*[:>?]?\s*$",
     re.I,
 )
 _REFUSED = re.compile(rb"incorrect|invalid|failed|failure|denied|bad password|wrong|not authorized|unauthori[sz]ed|unknown user|error:|% (?:login|bad|authentic)|falsch|ung\xc3\xbcltig|refus\xc3\xa9|too many", re.I)
-_GRANTED = re.compile(rb"last login|welcome|motd|logged in|login successful|(?:^|[\r\n])[^\r\n]{0,80}[$#%>\]] ?$|terminal type|\[(?:root|[a-z_][\w-]*)@|microsoft|copyright", re.I)
+_GRANTED = re.compile(rb"last login|welcome|motd|logged in|login successful|(?:^|[\r\n])(?:[^\r\n]{0,80}[$#>\]]|[^\r\n]{0,79}[\w~)\]]%) ?$|terminal type|\[(?:root|[a-z_][\w-]*)@|microsoft|copyright", re.I)
 # ECMA-48 control sequences, which dress up prompts.
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?]{0,16}[@-~]|\][^\x07\x1b]{0,64}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMc])")
 
@@ -225,6 +225,8 @@ def probe(client: bytes, server: bytes) -> Match:
         return Match.YES
     if Match.MORE in said or not (client or server):
         return Match.MORE
+    if client[:1] == b"\xff" or server[:1] == b"\xff":
+        return Match.NO
     if not server:
         return Match.MORE if _typed_like(client) else Match.NO
     # Greetings of other line protocols.
@@ -242,10 +244,12 @@ def _negotiates(data: bytes) -> Match:
     at = 0
     for count in range(3):
         head = data[at : at + 3]
+        if count == 2:
+            return Match.YES
         if not head:
-            return Match.MORE if count < 2 else Match.YES
+            return Match.MORE
         if head[0] != IAC:
-            return Match.YES if count and data[at:].isascii() else Match.NO
+            return Match.YES if count and (32 <= head[0] < 127 or head[0] in (7, 10, 13, 27)) else Match.NO
         if len(head) > 1 and head[1] not in _OPTION_VERBS and head[1] != SB:
             return Match.NO
         if len(head) < 3:

@@ -51,7 +51,7 @@ class TlsRecords:
             start = buffer.start
             if kind == APPLICATION and not self._handshake.null:
                 # Nothing in it can be read: no need to wait for the whole of it.
-                events += self._application(Span(side, start, buffer.end))
+                events += self._established(Span(side, start, start + 5))
                 return events
             record = buffer.take(5 + size)
             if record is None:
@@ -102,9 +102,6 @@ class TlsRecords:
         if kind == APPLICATION and self._handshake.null and not self._handshake.tls13:
             return self._readable(body, span)
         return []
-
-    def _application(self, span: Span) -> list[Event]:
-        return self._established(span)
 
     def _established(self, span: Span) -> list[Event]:
         if self._said:

@@ -1,0 +1,68 @@
+"""FTP: logins and their answers, TLS asked, granted, refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from sniffer.dissectors import Match
+from sniffer.dissectors.ftp import SPEC, probe
+from sniffer.events import Login
+from tests.drive import Gap, Side, client, drive, server
+from tests.sniffer.dissectors.say import both, logins, secret_of, storm, upgrades
+
+READY = server("220 ready\r\n")
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [("230 in", "accepted"), ("202 superfluous", "accepted"), ("530 no", "rejected"), ("421 too many", "rejected"), ("332 account", "unknown")])
+def test_a_password_is_told_with_its_answer(answer, outcome):
+    script = [READY, client("USER alice\r\n"), server("331 go on\r\n"), client("PASS hunter2\r\n"), server(f"{answer}\r\n")]
+    events = both(SPEC, script)
+    assert logins(events) == [("PASS", "alice", "hunter2", outcome)]
+    login = next(e for e in events if isinstance(e, Login))
+    assert secret_of(script, login) == b"hunter2"
+
+
+def test_several_tries_are_several_logins():
+    script = [READY, client("USER a\r\n"), server("331 x\r\n"), client("PASS one\r\n"), server("530-no\r\n530 no\r\n"), client("user a\r\n"), server("331 x\r\n"), client("pass two words\r\n"), server("230-hello\r\n 230 not yet\r\n230 in\r\n")]
+    assert logins(both(SPEC, script)) == [("PASS", "a", "one", "rejected"), ("PASS", "a", "two words", "accepted")]
+
+
+def test_pipelined_commands_are_paired_in_order():
+    script = [READY, client("USER a\r\nPASS p\r\nSYST\r\n"), server("331 x\r\n530 no\r\n215 UNIX\r\n")]
+    assert logins(both(SPEC, script)) == [("PASS", "a", "p", "rejected")]
+
+
+def test_one_side_alone():
+    assert logins(both(SPEC, [client("USER a\r\nPASS p\r\n")])) == [("PASS", "a", "p", "unknown")]
+
+
+def test_auth_tls():
+    asked, granted = client("AUTH TLS\r\n"), server("234 go\r\n")
+    assert upgrades(both(SPEC, [READY, asked, granted])) == [("tls", "asked", None), ("tls", "granted", (10, 19))]
+    assert upgrades(both(SPEC, [READY, asked, server("530 no\r\n"), client("USER a\r\n")])) == [("tls", "asked", None), ("tls", "refused", None)]
+    assert upgrades(both(SPEC, [READY, client("FEAT\r\n"), server("211-Features\r\n AUTH TLS\r\n UTF8\r\n211 End\r\n")])) == [("tls", "offered", None)]
+
+
+def test_a_gap_parts_user_and_password():
+    assert logins(drive(SPEC, [READY, client("USER a\r\n"), Gap(Side.CLIENT, 30), client("PASS p\r\n"), server("230 in\r\n")])) == [("PASS", None, "p", "accepted")]
+    assert logins(drive(SPEC, [READY, client("USER a\r\nPASS p\r\n"), Gap(Side.SERVER, 30), server("230 in\r\n")])) == [("PASS", "a", "p", "unknown")]
+
+
+def test_an_empty_password_is_none():
+    assert logins(both(SPEC, [READY, client("USER a\r\nPASS \r\n"), server("331 x\r\n230 in\r\n")])) == []
+
+
+@pytest.mark.parametrize(
+    ("c", "s", "said"),
+    [
+        (b"", b"220 FTP server ready\r\n", Match.YES), (b"", b"220 hello\r\n", Match.MORE), (b"USER a\r\n", b"220 hello\r\n", Match.YES),
+        (b"EHLO x\r\n", b"220 hello\r\n", Match.NO), (b"", b"220 mx ESMTP\r\n", Match.NO), (b"USER a\r\nPASS b\r\n", b"", Match.YES),
+        (b"USER a\r\n", b"+OK\r\n", Match.NO), (b"GET / HTTP/1.1\r\n", b"", Match.NO), (b"\x16\x03\x01", b"", Match.NO), (b"", b"", Match.MORE),
+    ],
+)  # fmt: skip
+def test_probe(c, s, said):
+    assert probe(c, s) is said
+
+
+def test_storm():
+    storm(SPEC, [b"220-hello\r\n220 ready\r\n", b"USER alice\r\n", b"PASS x\r\n", b"230 ok\r\n", b"AUTH TLS\r\n", b"234 ok\r\n"])

@@ -1,0 +1,198 @@
+"""HTTP/1: heads, bodies, and the secrets in both, told with the status that answered."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import zlib
+
+import pytest
+
+from sniffer.dissectors import Match
+from sniffer.dissectors.http import SPEC, probe
+from sniffer.events import Login, Outcome, Skip
+from tests.drive import Gap, Side, client, drive, server
+from tests.sniffer.dissectors.say import both, content, hashes, logins, secret_of, storm, tokens, upgrades
+
+OK = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def get(*fields: str, target: str = "/", method: str = "GET") -> str:
+    return f"{method} {target} HTTP/1.1\r\nHost: a.example\r\n" + "".join(f"{f}\r\n" for f in fields) + "\r\n"
+
+
+def basic(user: str, secret: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("200 OK", "accepted"), ("302 Found", "accepted"), ("401 No", "rejected"), ("403 No", "rejected"), ("407 No", "rejected"), ("500 Oops", "unknown")])
+def test_basic_is_told_with_the_status(status, outcome):
+    script = [client(get(f"Authorization: {basic('alice', 'pä:ss')}")), server(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")]
+    events = both(SPEC, script)
+    assert logins(events) == [("Basic", "alice", "pä:ss", outcome)]
+    assert base64.b64decode(secret_of(script, next(e for e in events if isinstance(e, Login)))).startswith(b"alice:")
+
+
+def test_pipelined_requests_have_their_own_answers():
+    script = [client(get(f"Authorization: {basic('a', 'one')}") + get() + get(f"authorization:{basic('a', 'two')}")), server("HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\nno" + "HTTP/1.1 100 Continue\r\n\r\n" + OK + OK)]
+    assert [x[2:] for x in logins(both(SPEC, script))] == [("one", "rejected"), ("two", "accepted")]
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ("Authorization: Bearer abc.def-1", ("Bearer", None, "abc.def-1")),
+        ("Authorization: toolbox 1234-5678", ("toolbox", None, "toolbox 1234-5678")),
+        ("X-Api-Key: k-123456", ("API key", "X-Api-Key", "k-123456")),
+        ("Cookie: a=1; PHPSESSID=abcdef123456", ("cookie", "PHPSESSID", "abcdef123456")),
+        ("Sec-WebSocket-Protocol: v1, eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", ("JWT", None, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl")),
+    ],
+)
+def test_tokens(field, found):
+    assert found in tokens(both(SPEC, [client(get(field)), server(OK)]))
+
+
+def test_session_cookies_being_set():
+    script = [client(get()), server("HTTP/1.1 200 OK\r\nSet-Cookie: sid=abcdef123456; HttpOnly\r\nset-cookie: gone=deleted\r\nContent-Length: 0\r\n\r\n")]
+    assert tokens(both(SPEC, script)) == [("cookie", "sid", "abcdef123456")]
+
+
+def test_digest_gives_the_crackers_line():
+    field = 'Authorization: Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=MD5, nonce="7ypf", nc=00000001, cnonce="f2/w", qop=auth, response="8ca523f5e9506fed4657c9700eebdbec", opaque="FQ"'
+    (found,) = hashes(both(SPEC, [client(get(field)), server(OK)]))
+    assert found[:3] == ("Digest", "Mufasa", "8ca523f5e9506fed4657c9700eebdbec")
+    assert found[3] == "$sip$***Mufasa*http-auth@example.org*GET**/dir/index.html**7ypf*f2/w*00000001*auth*MD5*8ca523f5e9506fed4657c9700eebdbec"
+    (found,) = hashes(both(SPEC, [client(get(field.replace("MD5", "SHA-256"))), server(OK)]))
+    assert found[3] is None
+
+
+def ntlm(kind: int, **parts: bytes) -> str:
+    if kind == 2:
+        raw = b"NTLMSSP\0" + (2).to_bytes(4, "little") + bytes(8) + (1).to_bytes(4, "little") + parts["challenge"] + bytes(16)
+    else:
+        fields, data, at = [], b"", 64
+        for name in ("lm", "nt", "domain", "user", "host", "key"):
+            value = parts.get(name, b"")
+            fields.append(len(value).to_bytes(2, "little") * 2 + at.to_bytes(4, "little"))
+            data, at = data + value, at + len(value)
+        raw = b"NTLMSSP\0" + (3).to_bytes(4, "little") + b"".join(fields) + (1).to_bytes(4, "little") + data
+    return base64.b64encode(raw).decode()
+
+
+@pytest.mark.parametrize("scheme", ["NTLM", "Negotiate"])
+def test_ntlm_pairs_challenge_and_response(scheme):
+    nt = bytes(range(16)) + b"blob" * 8
+    answer = get(f"Authorization: {scheme} " + ntlm(3, nt=nt, user="bob".encode("utf-16-le"), domain="CORP".encode("utf-16-le")))
+    challenge = server(f"HTTP/1.1 401 No\r\nWWW-Authenticate: {scheme} {ntlm(2, challenge=b'12345678')}\r\nContent-Length: 0\r\n\r\n")
+    (found,) = hashes(both(SPEC, [client(get()), challenge, client(answer), server(OK)]))
+    assert found == ("NTLMv2", "bob", nt.hex(), f"bob::CORP:{b'12345678'.hex()}:{nt[:16].hex()}:{nt[16:].hex()}")
+    (alone,) = hashes(both(SPEC, [client(answer), server(OK)]))
+    assert alone[3] is None
+    lost = drive(SPEC, [client(get()), challenge, Gap(Side.SERVER, 9), client(answer), server(OK)])
+    assert hashes(lost)[0][3] is None
+
+
+def test_ntlm_v1_by_its_length():
+    answer = get("Authorization: NTLM " + ntlm(3, lm=bytes(24), nt=bytes(24), user=b"b\0"))
+    assert hashes(both(SPEC, [client(answer), server(OK)]))[0][0] == "NTLMv1"
+
+
+def test_userinfo_in_targets():
+    assert logins(both(SPEC, [client("GET http://bob:p%40ss@a.example/ HTTP/1.1\r\nHost: a\r\n\r\n"), server(OK)])) == [("URL userinfo", "bob", "p@ss", "accepted")]
+
+
+BODY = b'{"password": "x"}'
+CODED = {"gzip": gzip.compress(BODY), "deflate": zlib.compress(BODY), "raw deflate": zlib.compress(BODY)[2:-4]}
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_coded_bodies(name):
+    data = CODED[name]
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {name.rpartition(' ')[2]}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+    assert ("response body", BODY) in content(drive(SPEC, [client(get()), server(head + data + OK.encode())]))
+
+
+def test_br_and_zstd():
+    import brotli
+    import zstandard
+
+    for name, data in (("br", brotli.compress(BODY)), ("zstd", zstandard.compress(BODY))):
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {name}\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+        assert ("response body", BODY) in content(drive(SPEC, [client(get()), server(head + data)]))
+
+
+def test_chunks():
+    chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;ext=1\r\nhello\r\n6\r\n world\r\n0\r\nTrailer: x\r\n\r\n"
+    events = both(SPEC, [client(get() + get()), server(chunked + OK)])
+    assert content(events) == [("response body", b"hello world")]
+
+
+@pytest.mark.parametrize("answer", ["HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"])
+def test_answers_without_a_body(answer):
+    script = [client(get() + get(f"Authorization: {basic('a', 'b')}")), server(answer + "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")]
+    assert [x[3] for x in logins(both(SPEC, script))] == ["rejected"]
+
+
+def test_head_has_no_body():
+    script = [client(get(method="HEAD") + get(f"Authorization: {basic('a', 'b')}")), server("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + OK)]
+    assert [x[3] for x in logins(both(SPEC, script))] == ["accepted"]
+
+
+def test_a_body_until_the_end():
+    assert content(both(SPEC, [client(get()), server("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nall of this")])) == [("response body", b"all of this")]
+
+
+def test_request_bodies_carry_the_outcome():
+    post = "POST /login HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 17\r\n\r\nuser=a&password=b"
+    events = both(SPEC, [client(post), server("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")])
+    assert [(e.where, e.data, e.target, e.outcome) for e in events if hasattr(e, "media")] == [("request body", b"user=a&password=b", "/login", Outcome.REJECTED)]
+
+
+def test_pictures_are_skipped():
+    script = [client(get() + get(f"Authorization: {basic('a', 'b')}")), server("HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 50000\r\n\r\n" + "x" * 50000 + OK)]
+    for cut in (None, 100, 1460):
+        events = drive(SPEC, script, cut=cut)
+        assert any(isinstance(e, Skip) for e in events)
+        assert [x[3] for x in logins(events)] == ["accepted"]
+
+
+def test_a_bomb_is_bounded():
+    bomb = gzip.compress(bytes(50 << 20))
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
+    assert sum(len(data) for _, data in content(drive(SPEC, [client(get()), server(head + bomb)]))) <= 8 << 20
+
+
+def test_tunnels_hand_over():
+    connect, granted = "CONNECT a.example:25 HTTP/1.1\r\n\r\n", "HTTP/1.1 200 Established\r\n\r\n"
+    assert upgrades(both(SPEC, [client(connect), server(granted)])) == [("", "granted", (len(connect), len(granted)))]
+    ask, answer = get("Upgrade: websocket"), "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n"
+    assert upgrades(both(SPEC, [client(ask), server(answer)])) == [("websocket", "granted", (len(ask), len(answer)))]
+
+
+def test_gaps():
+    secret = get(f"Authorization: {basic('a', 'b')}")
+    assert [x[3] for x in logins(drive(SPEC, [client(secret), Gap(Side.SERVER, 10), server(OK)]))] == ["unknown"]
+    inside = [client(get()), server("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nabc"), Gap(Side.SERVER, 4), server("xyz" + "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")]
+    assert content(drive(SPEC, inside)) == [("response body", b"abc"), ("response body", b"xyz")]
+    resumed = [client(get()), Gap(Side.CLIENT, 100), client("rest of something\r\n" + secret), server(OK)]
+    assert [x[2] for x in logins(drive(SPEC, resumed))] == ["b"]
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "HTTP/1.1 200\r\nContent-Length: 2, 2\r\n\r\nhi", "\r\nHTTP/1.1 200 OK\r\nContent-Length:2\r\n\r\nhi"])
+def test_odd_but_honest_heads(head):
+    assert content(both(SPEC, [client(get()), server(head + OK)])) == [("response body", b"hi")]
+
+
+@pytest.mark.parametrize(
+    ("c", "s", "said"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"", Match.YES), (b"PROPFIND /x HTTP/1.0\n", b"", Match.YES), (b"GE", b"", Match.MORE), (b"", b"HTTP/1.1 200 OK\r\n", Match.YES), (b"", b"HTTP/1.", Match.MORE),
+        (b"OPTIONS rtsp://a RTSP/1.0\r\n", b"", Match.NO), (b"REGISTER sip:a SIP/2.0\r\n", b"", Match.NO), (b"", b"220 ready", Match.NO), (b"\x16\x03\x01", b"", Match.NO), (b"USER a\r\n", b"", Match.NO),
+    ],
+)  # fmt: skip
+def test_probe(c, s, said):
+    assert probe(c, s) is said
+
+
+def test_storm():
+    storm(SPEC, [get(f"Authorization: {basic('a', 'b')}").encode(), OK.encode(), b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\na=b&c=d&e"], rounds=400)
