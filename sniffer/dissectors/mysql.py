@@ -374,7 +374,7 @@ def _greeting_like(data: bytes) -> Match:
     if len(data) < 5:
         return Match.MORE if len(data) < 4 or data[3] == 0 else Match.NO
     size = int.from_bytes(data[:3], "little")
-    if data[3] != 0 or not 20 <= size <= _GREETING_MAX:
+    if data[3] != 0 or not (5 if data[4] == 0xFF else 20) <= size <= _GREETING_MAX:
         return Match.NO
     if data[4] == 0xFF:
         return Match.YES if len(data) > 7 and data[5:7] in (b"\x69\x04", b"\x10\x04", b"\x6a\x04", b"\x15\x04") else Match.MORE if len(data) < 7 else Match.NO

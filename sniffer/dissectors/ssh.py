@@ -48,7 +48,7 @@ class Ssh:
         if self._lists[side] is None and (head := buffer.peek(6)) is not None:
             size = int.from_bytes(head[:4], "big")
             if size > _MAX_PACKET or ((self._version[side] or "").startswith("1.") and self._version[side] != "1.99"):
-                return [*events, *self._established(Span(side, offset, buffer.end))]
+                return [*events, *self._established(Span(side, buffer.start, buffer.start + 1))]
             start = buffer.start
             packet = buffer.take(4 + size)
             if packet is None:
@@ -57,7 +57,7 @@ class Ssh:
             if self._lists[side.other] is not None:
                 events += self._established(Span(side, start, buffer.start))
         elif self._lists[side] is not None and len(buffer) > 4096:
-            events += self._established(Span(side, buffer.start, buffer.end))
+            events += self._established(Span(side, buffer.start, buffer.start + 1))
         return events
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:

@@ -163,13 +163,13 @@ def _records(data: bytes) -> Match:
     """Joined in the middle: a whole record and the header of another."""
     at = 0
     for count in range(3):
+        if count == 2:
+            return Match.YES
         head = data[at : at + 5]
         if (head[:1] and head[0] not in _KINDS) or (len(head) > 1 and head[1] != 3) or (len(head) > 2 and head[2] > 4):
             return Match.NO
         if len(head) < 5:
             return Match.MORE
-        if count == 2:
-            return Match.YES
         size = head[3] << 8 | head[4]
         if not size or size > MAX_RECORD:
             return Match.NO

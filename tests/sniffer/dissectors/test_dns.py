@@ -1,0 +1,42 @@
+"""DNS: told from other datagrams by its form."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from bench.mix import dns_pair
+from sniffer.dissectors import Match
+from sniffer.dissectors.dns import SPEC, probe
+from sniffer.events import Done, Encryption, Posture
+from tests.drive import client, drive
+from tests.sniffer.dissectors.say import both, storm
+
+QUESTION, ANSWER = dns_pair(random.Random(1))
+
+
+def test_one_message_is_enough():
+    events = drive(SPEC, [client(QUESTION)], datagram=True)
+    assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.CLEARTEXT]
+    assert isinstance(events[-1], Done)
+    assert len(both(SPEC, [client(len(QUESTION).to_bytes(2, "big") + QUESTION)])) == 2
+
+
+@pytest.mark.parametrize("data", [QUESTION, ANSWER, len(QUESTION).to_bytes(2, "big") + QUESTION])
+def test_claims(data):
+    assert probe(data, b"") is Match.YES
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n", bytes(40), b"\x16\xfe\xfd" + bytes(40), b"\xff" * 60, QUESTION[:12], b"\x30\x26\x02\x01\x00\x04\x06public" + bytes(30), b"\x80\x60" + bytes(30)])
+def test_leaves_others_alone(data):
+    assert probe(data, b"") is Match.NO
+
+
+def test_random_datagrams_are_not_claimed():
+    rng = random.Random(3)
+    assert sum(probe(rng.randbytes(rng.randint(12, 200)), b"") is Match.YES for _ in range(5000)) <= 2
+
+
+def test_storm():
+    storm(SPEC, [QUESTION, ANSWER], datagram=True)

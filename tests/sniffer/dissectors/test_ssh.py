@@ -1,0 +1,45 @@
+"""SSH: identifications, what was negotiated, and when to stop."""
+
+from __future__ import annotations
+
+import pytest
+
+from sniffer.dissectors import Match
+from sniffer.dissectors.ssh import SPEC, probe
+from sniffer.events import Anomaly, Done, Encryption, Greeting, Posture
+from tests.drive import client, server
+from tests.sniffer.dissectors.say import both, storm
+
+
+def kexinit(cipher: str) -> bytes:
+    lists = ["curve25519-sha256", "ssh-ed25519", cipher, cipher, "hmac-sha2-256", "hmac-sha2-256", "none", "none", "", ""]
+    body = b"\x14" + bytes(16) + b"".join(len(x).to_bytes(4, "big") + x.encode() for x in lists) + bytes(5)
+    return (len(body) + 5).to_bytes(4, "big") + b"\x04" + body + bytes(4)
+
+
+def session(cipher: str) -> list:
+    return [server("SSH-2.0-OpenSSH_9.2p1 Debian\r\n"), client("SSH-2.0-client\r\n"), client(kexinit(cipher)), server(kexinit(cipher))]
+
+
+@pytest.mark.parametrize(("cipher", "verdict", "word"), [("aes128-ctr", Encryption.ENCRYPTED, "aes128-ctr"), ("3des-cbc", Encryption.ENCRYPTED, "obsolete"), ("none", Encryption.CLEARTEXT, "none")])
+def test_what_was_negotiated(cipher, verdict, word):
+    events = both(SPEC, session(cipher))
+    (posture,) = [e for e in events if isinstance(e, Posture)]
+    assert posture.encryption is verdict
+    assert word in posture.why
+    assert [(e.product, e.version) for e in events if isinstance(e, Greeting)] == [("OpenSSH", "9.2p1")]
+    assert any(isinstance(e, Done) for e in events)
+
+
+def test_protocol_1():
+    events = both(SPEC, [server("SSH-1.5-old\r\n"), client("SSH-1.5-x\r\n"), server(bytes(20))])
+    assert [e.reason for e in events if isinstance(e, Anomaly)] == ["SSH protocol 1", "SSH protocol 1"]
+
+
+@pytest.mark.parametrize(("c", "s", "said"), [(b"", b"SSH-2.0-x", Match.YES), (b"SSH-", b"", Match.MORE), (b"SS", b"", Match.MORE), (b"SSL", b"", Match.NO), (b"", b"220 x", Match.NO)])
+def test_probe(c, s, said):
+    assert probe(c, s) is said
+
+
+def test_storm():
+    storm(SPEC, [b"SSH-2.0-x\r\n", kexinit("aes128-ctr")])
