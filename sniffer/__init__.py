@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sniffer.findings import Category, Finding, Severity
     from sniffer.scanning import Result, scan
     from sniffer.secret import Secret
-    from sniffer.session import Summary
+    from sniffer.summary import Summary
 
 __all__ = ["Category", "Channel", "Encryption", "Finding", "Outcome", "Result", "Secret", "Severity", "Summary", "scan"]
 
@@ -32,7 +32,7 @@ _PLACES = {
     "Result": "scanning",
     "Secret": "secret",
     "Severity": "findings",
-    "Summary": "session",
+    "Summary": "summary",
     "scan": "scanning",
 }
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sniffer.events import Certificate, Encryption, Event, Greeting, Posture, Tls, Upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sniffer.dissectors import Spec
     from sniffer.findings import Severity
 
@@ -122,7 +124,7 @@ class Channel:
     @property
     def encryption(self) -> Encryption:
         """All sessions together: mixed when some were encrypted and some were not."""
-        known = [v for v in self.verdicts if v is not Encryption.UNKNOWN]
+        known = [v for v, (sessions, _) in self.verdicts.items() if sessions > 0 and v is not Encryption.UNKNOWN]
         if not known:
             return Encryption.UNKNOWN
         if len(known) == 1:
@@ -135,7 +137,7 @@ class Channel:
     def why(self) -> str:
         verdict = self.encryption
         if verdict is Encryption.MIXED:
-            parts = sorted(((n, str(v)) for v, (n, _) in self.verdicts.items()), reverse=True)
+            parts = sorted(((n, str(v)) for v, (n, _) in self.verdicts.items() if n > 0), reverse=True)
             return ", ".join(f"{n} {v}" for n, v in parts)
         return self.verdicts[verdict][1] if verdict in self.verdicts else "nothing of it was read"
 
@@ -145,7 +147,7 @@ class Channel:
         return found if isinstance(found, Certificate) else None
 
     def merge(self, other: Channel) -> None:
-        """Add another row for the same ends (one whose protocol could not be read)."""
+        """Add another row for the same ends: one whose protocol could not be read, or what came later."""
         self.sessions += other.sessions
         self.client_bytes += other.client_bytes
         self.server_bytes += other.server_bytes
@@ -153,6 +155,10 @@ class Channel:
         self.one_sided += other.one_sided
         for verdict, (count, why) in other.verdicts.items():
             self.count(verdict, why, count)
+        if other.tls:
+            self.tls = {**(self.tls or {}), **other.tls}
+            self.upgraded = self.upgraded or other.upgraded
+        self.product = other.product or self.product
         for severity, count in other.findings.items():
             self.found(severity, count)
 
@@ -160,8 +166,9 @@ class Channel:
         self.findings[severity] = self.findings.get(severity, 0) + count
 
     def count(self, verdict: Encryption, why: str, sessions: int = 1) -> None:
+        """Add sessions of a verdict; a negative number takes back what was counted before more was known."""
         before, first_why = self.verdicts.get(verdict, (0, why))
-        self.verdicts[verdict] = (before + sessions, first_why)
+        self.verdicts[verdict] = (before + sessions, first_why or why)
 
     def learn(self, facts: Facts) -> None:
         """Keep what the handshake showed; the latest session's word stands."""
@@ -175,6 +182,7 @@ class Channel:
 class Ended(NamedTuple):
     """A flow that ended, or that goes on: its row of the flow table in plain numbers."""
 
+    row: int  # the table's
     client_high: int
     client_low: int
     server_high: int
@@ -186,6 +194,13 @@ class Ended(NamedTuple):
     first: int
     last: int
     packets: tuple[int, int]
+    bytes: tuple[int, int]
+
+
+class Told(NamedTuple):
+    """What the ledger has counted of a flow that went on."""
+
+    verdict: Encryption
     bytes: tuple[int, int]
 
 
@@ -234,27 +249,60 @@ class Ledger:
             )
         return channel
 
-    def end(self, ended: Ended, spec: Spec | None, facts: Facts | None, *, flipped: bool = False) -> None:
-        """Count a flow that ended."""
+    def end(self, ended: Ended, spec: Spec | None, facts: Facts | None, *, flipped: bool = False, told: Told | None = None) -> None:
+        """Count a flow that ended; ``told`` is what of it was counted while it went on."""
         if not any(ended.bytes):
             self.attempts += 1
             return
         channel = self.row(ended, spec, flipped=flipped)
-        if channel is None:
-            return
-        sent = ended.bytes[::-1] if flipped else ended.bytes
-        channel.sessions += 1
-        channel.client_bytes += sent[0]
-        channel.server_bytes += sent[1]
+        if channel is not None:
+            self._count(channel, ended, spec, facts, flipped, told)
+            channel.one_sided += not all(ended.packets)
+
+    def goes_on(self, ended: Ended, spec: Spec | None, facts: Facts | None, *, flipped: bool = False, told: Told | None = None) -> Told | None:
+        """Count a flow that is not over; what is to be handed to the next call or to ``end``. None when the ledger is full."""
+        channel = self.row(ended, spec, flipped=flipped)
+        return None if channel is None else self._count(channel, ended, spec, facts, flipped, told)
+
+    @staticmethod
+    def _count(channel: Channel, ended: Ended, spec: Spec | None, facts: Facts | None, flipped: bool, told: Told | None) -> Told:
+        before = told.bytes if told else (0, 0)
+        sent = (ended.bytes[0] - before[0], ended.bytes[1] - before[1])
+        channel.client_bytes += sent[flipped]
+        channel.server_bytes += sent[not flipped]
         channel.first, channel.last = min(channel.first, ended.first), max(channel.last, ended.last)
-        channel.one_sided += not all(ended.packets)
         if facts is not None:
-            channel.count(*facts.verdict(spec))
+            verdict, why = facts.verdict(spec)
             channel.learn(facts)
         elif ended.protocol == 50:
-            channel.count(Encryption.ENCRYPTED, "IPsec ESP, RFC 4303")
+            verdict, why = Encryption.ENCRYPTED, "IPsec ESP, RFC 4303"
         else:
-            channel.count(Encryption.UNKNOWN, "nothing of it was read")
+            verdict, why = Encryption.UNKNOWN, "nothing of it was read"
+        if told is None:
+            channel.sessions += 1
+            channel.count(verdict, why)
+        elif told.verdict is not verdict:
+            channel.count(told.verdict, "", -1)
+            channel.count(verdict, why)
+        return Told(verdict, ended.bytes)
+
+    def take(self) -> list[Channel]:
+        """All rows as they stand; the ledger forgets them."""
+        rows = list(self._rows.values())
+        self._rows.clear()
+        return rows
+
+    def absorb(self, rows: Iterable[Channel]) -> None:
+        """Add rows that another ledger took in; they hold what came since that one's last rows."""
+        for row in rows:
+            key = (row.client, row.server, row.port, row.transport, row.protocol, row.path)
+            mine = self._rows.get(key)
+            if mine is not None:
+                mine.merge(row)
+            elif len(self._rows) >= MAX_CHANNELS:
+                self.omitted += 1
+            else:
+                self._rows[key] = row
 
     def channels(self) -> list[Channel]:
         """All rows, those of unread sessions folded into the one row for the same ends that could be read."""

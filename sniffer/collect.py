@@ -9,7 +9,7 @@ from sniffer.events import Outcome
 from sniffer.findings import Candidate, Category, Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sniffer.channels import Channel
 
@@ -31,6 +31,20 @@ class Collector:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def take(self) -> list[Finding]:
+        """All findings as they stand; they are forgotten here, and what repeats one later counts from one again."""
+        found = list(self)
+        self._found.clear()
+        return found
+
+    def absorb(self, findings: Iterable[Finding]) -> None:
+        """Add findings of another collector; no two share an identity, since each watches other hosts."""
+        for found in findings:
+            if len(self._found) >= MAX_FINDINGS:
+                self.omitted += 1
+            else:
+                self._found[(found.id,)] = found
 
     def add(self, candidate: Candidate, channel: Channel, protocol: str, client_port: int, frame: int | None, time: int, source: str, remedy: str) -> Finding | None:
         """Take a candidate; the finding if it is new, None if it repeats a known one (which then counts one more)."""

@@ -38,7 +38,7 @@ _NOWHERE = Span(Side.CLIENT, 0, 0)
 
 def posture_candidates(channel: Channel) -> Iterator[Candidate]:
     """The ledger's own findings on one channel."""
-    rules = [_BY_VERDICT[v] for v in channel.verdicts if v in _BY_VERDICT]
+    rules = [_BY_VERDICT[v] for v, (sessions, _) in channel.verdicts.items() if sessions > 0 and v in _BY_VERDICT]
     if not rules and channel.tier in _BACKEND and channel.encryption in (Encryption.CLEARTEXT, Encryption.MIXED):
         rules.append(CLEARTEXT)
     certificate = channel.certificate

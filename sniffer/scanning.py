@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sniffer.installation import fingerprint_key
-from sniffer.session import Session, Summary
+from sniffer.session import Session
 
 if TYPE_CHECKING:
     from sniffer.channels import Channel
     from sniffer.findings import Finding
+    from sniffer.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)

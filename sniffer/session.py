@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import detectors
 from sniffer.capture import capture_set, open_capture
-from sniffer.channels import Channel, Ended, Ledger
+from sniffer.channels import Channel, Ended, Ledger, Told
 from sniffer.collect import Collector
 from sniffer.decode import Decoder
+from sniffer.dissectors import registry
 from sniffer.errors import CaptureError
 from sniffer.findings import Context, Finding
 from sniffer.flows.engine import Engine
 from sniffer.flows.table import Table
 from sniffer.flows.tracker import Tracker
 from sniffer.posture import posture_candidates
+from sniffer.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,31 +32,27 @@ if TYPE_CHECKING:
     from sniffer.flows.flow import Flow
 
 
-@dataclass(slots=True)
-class Summary:
-    """How much was read and what of it could not be: a report that says "nothing found" must say over how much."""
+# The stages that are timed.
+DECODE, FLOWS = "decode", "flows, dissectors, detectors"
+# How often the ledger hears of a flow that goes on, in nanoseconds of packet time: pooled connections live for weeks.
+ONGOING_EVERY = 30_000_000_000
 
-    frames: int = 0
-    bytes: int = 0
-    flows: int = 0
-    attempts: int = 0
-    sources: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    undecoded: Counter[str] = field(default_factory=Counter)
-    fragments: Counter[str] = field(default_factory=Counter)
-    reassembly: Counter[str] = field(default_factory=Counter)
-    anomalies: Counter[str] = field(default_factory=Counter)
-    bugs: Counter[str] = field(default_factory=Counter)
-    dropped: int = 0
-    truncated: int = 0
-    gaps: int = 0
-    gap_bytes: int = 0
-    one_sided: int = 0
-    evicted: int = 0
-    omitted: int = 0
-    first: int = 0
-    last: int = 0
-    seconds: float = 0.0
+
+def remedy(protocol: str) -> str:
+    """What a protocol's own file says is to be done about cleartext."""
+    spec = registry().get(protocol)
+    return spec.remedy if spec else ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a session found since its last report. Channels hold only what was added: the ledger that takes them merges."""
+
+    findings: list[Finding]
+    channels: list[Channel]
+    summary: Summary
+    stages: dict[str, float]  # seconds by stage
+    active: int  # flows in the table
 
 
 @contextmanager
@@ -85,13 +82,16 @@ class Session:
         self.decoder = Decoder()
         self.keep = keep
         self.summary = Summary()
-        self.stages: Counter[str] = Counter()
+        self.stages = {DECODE: 0.0, FLOWS: 0.0}
         self._table = Table()
         self._engine = Engine(self._table, self._publish, strict=strict)
         self._tracker = Tracker(self._table, self._engine, columns=columns)
         self._tracker.on_end = self._end
         self._tracker.paths = self.decoder.paths
         self._channels: list[Channel] | None = None
+        self._told: dict[int, Told] = {}  # by row of the flow table: flows that went on when the ledger last asked
+        self._reported = Summary()
+        self._last_stages = self.stages.copy()
         self._contexts: dict[str, Context] = {}
         self._looks: dict[type, list[Callable[..., Iterable[Candidate]]]] = {}
         for detector in detectors.registry():
@@ -147,33 +147,59 @@ class Session:
             packets = self.keep(packets)  # type: ignore[assignment]
         decoded = time.perf_counter()
         self._tracker.feed(packets)
-        self.stages["decode"] += decoded - before  # type: ignore[assignment]
-        self.stages["flows, dissectors, detectors"] += time.perf_counter() - decoded  # type: ignore[assignment]
+        self.stages[DECODE] += decoded - before
+        self.stages[FLOWS] += time.perf_counter() - decoded
+
+    def tick(self, now: int) -> None:
+        """Time goes on (nanoseconds since the epoch) though no frame comes: idle flows end, holes are given up."""
+        self._tracker.tick(now)
+
+    def end(self) -> None:
+        """No more frames: every flow ends and what is pending is told."""
+        self.decoder.flush()
+        self._tracker.finish()
 
     def finish(self) -> None:
         """The end of the capture: pending logins, the ledger's verdicts, the counters."""
-        self.decoder.flush()
-        self._tracker.finish()
+        self.end()
         self._channels = self.ledger.channels()
         for channel in self._channels:
             for candidate in posture_candidates(channel):
-                self.findings.add(candidate, channel, channel.protocol, 0, None, channel.last, self._tracker.source, self._remedies.get(channel.protocol, ""))
+                self.findings.add(candidate, channel, channel.protocol, 0, None, channel.last, self._tracker.source, remedy(channel.protocol))
+        self._count()
+        self.summary.one_sided = sum(c.one_sided for c in self._channels)
+
+    def _count(self) -> None:
+        """Bring the summary up to date."""
         summary, tracker = self.summary, self._tracker
         summary.flows, summary.attempts = tracker.flows, self.ledger.attempts
         summary.undecoded, summary.fragments = self.decoder.undecoded, self.decoder.fragments
         summary.reassembly, summary.anomalies, summary.bugs = tracker.seen, self._engine.anomalies, self._engine.bugs
         summary.truncated, summary.gaps, summary.gap_bytes = tracker.truncated, tracker.gaps, tracker.gap_bytes
         summary.evicted, summary.omitted = tracker.evicted, self.ledger.omitted + self.findings.omitted
-        summary.one_sided = sum(c.one_sided for c in self._channels)
+
+    def report(self, now: int) -> Report:
+        """What has come up since the last report, flows that go on included; the session keeps only its flows.
+
+        ``now`` is packet time in nanoseconds. What the ledger itself finds (``posture``) is for whoever merges reports.
+        """
+        for ended, flow in self._tracker.ongoing(ONGOING_EVERY, now):
+            told = self._tell(self.ledger.goes_on, ended, flow, self._told.get(ended.row))
+            if told is not None:
+                self._told[ended.row] = told
+        channels = self.ledger.take()
+        self._count()
+        self.summary.one_sided += sum(c.one_sided for c in channels)
+        fresh = self.summary.since(self._reported)
+        self._reported = self.summary.copy()
+        stages = {name: seconds - self._last_stages[name] for name, seconds in self.stages.items()}
+        self._last_stages = self.stages.copy()
+        return Report(self.findings.take(), channels, fresh, stages, len(self._table))
 
     @property
     def channels(self) -> list[Channel]:
         """The ledger as it stands; after ``finish`` it does not change any more and is made once."""
         return self._channels if self._channels is not None else self.ledger.channels()
-
-    @property
-    def _remedies(self) -> dict[str, str]:
-        return {name: context.remedy for name, context in self._contexts.items()}
 
     def _publish(self, flow: Flow, event: Event) -> None:
         looks = self._looks.get(type(event))
@@ -205,10 +231,10 @@ class Session:
         return self.findings.add(candidate, channel, spec.name, port, frame, when, self._tracker.source, context.remedy)
 
     def _end(self, ended: Ended, flow: Flow | None) -> None:
+        self._tell(self.ledger.end, ended, flow, self._told.pop(ended.row, None))
+
+    @staticmethod
+    def _tell(count: Callable[..., Told | None], ended: Ended, flow: Flow | None, told: Told | None) -> Told | None:
         if flow is None:
-            self.ledger.end(ended, None, None)
-            return
-        spec = flow.carrier or flow.spec
-        if spec is not None:
-            self._context(spec)
-        self.ledger.end(ended, spec, flow.facts, flipped=bool(flow.flip))
+            return count(ended, None, None, told=told)
+        return count(ended, flow.carrier or flow.spec, flow.facts, flipped=bool(flow.flip), told=told)

@@ -32,6 +32,7 @@ _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "anchored": (np.bool_, ()),  # begun with a SYN: the client is certain and offset 0 is the first byte
     "first": (np.int64, ()),  # nanoseconds
     "last": (np.int64, ()),
+    "told": (np.int64, ()),  # when the ledger last heard of it while it went on
     "packets": (np.int64, (2,)),  # by side
     "bytes": (np.int64, (2,)),  # payload, by side
     "next": (np.int64, (2,)),  # the TCP sequence number expected next, -1 if the side was not seen

@@ -96,9 +96,20 @@ class Tracker:
         self._count(batch, group_slots, side)
         self._streams(packets, batch, slot, side)
         self._datagrams(packets, batch, slot, side)
-        now = int(packets.time[-1])
+        self.tick(int(packets.time[-1]))
+
+    def tick(self, now: int) -> None:
+        """Time goes on (nanoseconds of packet time) while nothing is captured: holes and idle flows are given up."""
         self._expire_holes(now)
         self._sweep(now)
+
+    def ongoing(self, every: int, now: int) -> list[tuple[Ended, Flow | None]]:
+        """Flows that are not over and were not reported, here or by their beginning, for ``every`` nanoseconds."""
+        table = self.table
+        due = table.used & (now - table.told > every) & (table.last > table.told) & (table.bytes.sum(axis=1) > 0)
+        slots = np.flatnonzero(due)
+        table.told[slots] = now
+        return [(ended, table.flow[ended.row]) for ended in self.ended(slots)]
 
     def finish(self) -> None:
         """The capture is over: everything pending is given out."""
@@ -129,7 +140,7 @@ class Tracker:
             getattr(table, f"server_{name}")[slots] = np.where(from_client, target, source)
         table.protocol[slots] = protocol
         table.path[slots] = packets.path[first]
-        table.first[slots] = table.last[slots] = packets.time[first]
+        table.first[slots] = table.last[slots] = table.told[slots] = packets.time[first]
         table.packets[slots] = table.bytes[slots] = table.offset[slots] = table.skip[slots] = 0
         table.next[slots] = table.initial[slots] = -1
         table.initial[slots, 0] = np.where(syn & from_client, packets.seq[first], -1)
@@ -451,7 +462,7 @@ class Tracker:
         """The rows as plain numbers."""
         table = self.table
         names = ("client_high", "client_low", "server_high", "server_low", "client_port", "server_port", "protocol", "path", "first", "last", "packets", "bytes")
-        rows = zip(*(getattr(table, name)[slots].tolist() for name in names), strict=True)
+        rows = zip(slots.tolist(), *(getattr(table, name)[slots].tolist() for name in names), strict=True)
         return [_ended(row, self.paths) for row in rows]
 
 
@@ -460,8 +471,8 @@ def _ignore(ended: Ended, flow: Flow | None) -> None:
 
 
 def _ended(row: tuple[Any, ...], paths: dict[int, tuple[str, ...]]) -> Ended:
-    path, first, last, packets, size = row[7:]
-    return Ended(row[0], row[1], row[2], row[3], row[4], row[5], row[6], paths.get(path, ()), first, last, tuple(packets), tuple(size))
+    path, first, last, packets, size = row[8:]
+    return Ended(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], paths.get(path, ()), first, last, tuple(packets), tuple(size))
 
 
 def _before(client: Column, server: Column, is_client: npt.NDArray[np.bool_], starts: Slots, counts: Slots) -> Column:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from sniffer.channels import Channel
     from sniffer.findings import Finding
-    from sniffer.session import Session, Summary
+    from sniffer.session import Session
+    from sniffer.summary import Summary
 
 # A screen or two; --all shows the rest, and the other formats always hold everything.
 MAX_CHANNELS_SHOWN = 25

@@ -11,7 +11,7 @@ from sniffer.findings import Category, Severity
 if TYPE_CHECKING:
     from sniffer.channels import Channel
     from sniffer.findings import Finding
-    from sniffer.session import Summary
+    from sniffer.summary import Summary
 
 SCHEMA = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -217,7 +217,7 @@ def test_a_pipe_gives_what_it_has_without_waiting_for_a_block(tmp_path):
     count = 0
     for frames in open_capture(path).batches():
         count += len(frames)
-        assert ready.is_set()
+        assert ready.wait(10)
         seen.set()
     writer.join()
     assert count == len(SAMPLE)
