@@ -24,6 +24,7 @@ class Summary:
     fragments: Counter[str] = field(default_factory=Counter)
     reassembly: Counter[str] = field(default_factory=Counter)
     anomalies: Counter[str] = field(default_factory=Counter)
+    shed: Counter[str] = field(default_factory=Counter)  # bytes left unread on purpose, by what ("content", "flows")
     bugs: Counter[str] = field(default_factory=Counter)
     dropped: int = 0
     truncated: int = 0
