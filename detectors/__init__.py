@@ -12,7 +12,7 @@ from typing import Any
 from sniffer.events import Event
 from sniffer.findings import Candidate, Context, Rule
 
-__all__ = ["Detector", "catalogue", "registry"]
+__all__ = ["Detector", "catalogue", "prepare", "registry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,14 @@ def registry() -> tuple[Detector, ...]:
         if not module.startswith("_"):
             found.extend(getattr(importlib.import_module(f"{__name__}.{module}"), "DETECTORS", ()))
     return tuple(found)
+
+
+def prepare() -> None:
+    """Load what detectors load at their first use: for a process that is about to be forked."""
+    from detectors._scan import database
+
+    registry()
+    database()
 
 
 def catalogue() -> dict[str, Rule]:

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sniffer.capture.frames import Frames, Reader
+    from sniffer.decode.packets import Packets
     from sniffer.dissectors import Spec
     from sniffer.events import Event
     from sniffer.findings import Candidate
     from sniffer.flows.flow import Flow
+    from sniffer.team import Team
 
 
 # The stages that are timed.
@@ -73,10 +75,10 @@ class Session:
 
     ``fingerprint_key`` is the installation's key for fingerprints. ``strict`` raises our own bugs, for tests.
     ``keep`` is asked of each decoded batch which packets to read (a capture filter). ``columns=False`` sends every
-    packet down the slow path.
+    packet down the slow path. With ``jobs`` over 1 so many processes share the work, from the construction on.
     """
 
-    def __init__(self, fingerprint_key: bytes, *, strict: bool = False, keep: Callable[..., object] | None = None, columns: bool = True) -> None:
+    def __init__(self, fingerprint_key: bytes, *, strict: bool = False, keep: Callable[..., object] | None = None, columns: bool = True, jobs: int = 1) -> None:
         self.ledger = Ledger()
         self.findings = Collector(fingerprint_key)
         self.decoder = Decoder()
@@ -96,6 +98,12 @@ class Session:
         self._looks: dict[type, list[Callable[..., Iterable[Candidate]]]] = {}
         for detector in detectors.registry():
             self._looks.setdefault(detector.on, []).append(detector.look)
+        self._team: Team | None = None
+        if jobs > 1:
+            from sniffer.team import Team
+
+            detectors.prepare()
+            self._team = Team(jobs, lambda: Session(fingerprint_key, strict=strict, columns=columns))
 
     def scan(self, paths: Iterable[str], progress: Callable[[Reader], None] | None = None) -> None:
         """Read captures by name as one ordered set. What cannot be read is named in ``summary.problems``; CaptureError
@@ -107,11 +115,15 @@ class Session:
         def readers() -> Iterator[Reader]:
             for name in names:
                 try:
-                    yield open_capture(name)
+                    yield open_capture(name, self._team.buffer if self._team else None)
                 except CaptureError as error:
                     errors.append(error)
 
-        self.run(readers(), progress)
+        try:
+            self.run(readers(), progress)
+        finally:
+            if self._team is not None:
+                self._team.close()
         if errors and len(errors) == len(names):
             raise errors[0]
         self.summary.problems.extend(map(str, errors))
@@ -146,9 +158,17 @@ class Session:
         if self.keep is not None:
             packets = self.keep(packets)  # type: ignore[assignment]
         decoded = time.perf_counter()
-        self._tracker.feed(packets)
+        now = int(packets.time[-1]) if len(packets) else last
+        if self._team is not None:
+            packets = self._team.share(packets, self.decoder.paths)
+        self._tracker.feed(packets, now)
         self.stages[DECODE] += decoded - before
         self.stages[FLOWS] += time.perf_counter() - decoded
+
+    def follow(self, packets: Packets, paths: dict[int, tuple[str, ...]], now: int) -> None:
+        """Take packets that another process decoded, up to the time ``now``; ``paths`` names encapsulations new in them."""
+        self.decoder.paths.update(paths)
+        self._tracker.feed(packets, now)
 
     def tick(self, now: int) -> None:
         """Time goes on (nanoseconds since the epoch) though no frame comes: idle flows end, holes are given up."""
@@ -162,12 +182,26 @@ class Session:
     def finish(self) -> None:
         """The end of the capture: pending logins, the ledger's verdicts, the counters."""
         self.end()
+        self._count()
+        self._gather()
         self._channels = self.ledger.channels()
         for channel in self._channels:
             for candidate in posture_candidates(channel):
                 self.findings.add(candidate, channel, channel.protocol, 0, None, channel.last, self._tracker.source, remedy(channel.protocol))
-        self._count()
         self.summary.one_sided = sum(c.one_sided for c in self._channels)
+        self.summary.omitted += self.ledger.omitted + self.findings.omitted
+
+    def _gather(self) -> None:
+        """Add what the other processes found."""
+        if self._team is None:
+            return
+        reports = self._team.finish()
+        for report in reports:
+            self.findings.absorb(report.findings)
+            self.ledger.absorb(report.channels)
+            self.summary.add(report.summary)
+        if self._team.lost or len(reports) < self._team.size - 1:
+            self.summary.problems.append("a worker process was ended from outside: what it had read is lost")
 
     def _count(self) -> None:
         """Bring the summary up to date."""
@@ -176,7 +210,7 @@ class Session:
         summary.undecoded, summary.fragments = self.decoder.undecoded, self.decoder.fragments
         summary.reassembly, summary.anomalies, summary.bugs = tracker.seen, self._engine.anomalies, self._engine.bugs
         summary.truncated, summary.gaps, summary.gap_bytes = tracker.truncated, tracker.gaps, tracker.gap_bytes
-        summary.evicted, summary.omitted = tracker.evicted, self.ledger.omitted + self.findings.omitted
+        summary.evicted = tracker.evicted
 
     def report(self, now: int) -> Report:
         """What has come up since the last report, flows that go on included; the session keeps only its flows.
@@ -189,6 +223,7 @@ class Session:
                 self._told[ended.row] = told
         channels = self.ledger.take()
         self._count()
+        self.summary.omitted = self.ledger.omitted + self.findings.omitted
         self.summary.one_sided += sum(c.one_sided for c in channels)
         fresh = self.summary.since(self._reported)
         self._reported = self.summary.copy()

@@ -12,7 +12,8 @@ from sniffer.capture.pcapng import PcapngReader
 from sniffer.errors import CaptureError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import mmap
+    from collections.abc import Callable, Sequence
 
     from sniffer.capture.frames import Reader
 
@@ -29,9 +30,12 @@ _OTHERS = (
 )  # fmt: skip
 
 
-def open_capture(path: str | os.PathLike[str]) -> Reader:
-    """A reader for one capture; ``-`` is standard input. CaptureError says in one line why it cannot be read."""
-    source = Input(os.fspath(path))
+def open_capture(path: str | os.PathLike[str], place: Callable[[], mmap.mmap] | None = None) -> Reader:
+    """A reader for one capture; ``-`` is standard input. CaptureError says in one line why it cannot be read.
+
+    ``place`` is asked for the memory of each block (``window.SIZE`` bytes), where it is not to be the reader's own.
+    """
+    source = Input(os.fspath(path), place)
     head = source.head
     if head[:4] in MAGICS:
         return PcapReader(source)

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, cast
 from sniffer.errors import CaptureError
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Callable
 
 # Magic numbers of the containers (RFC 1952, RFC 8878, the LZ4 frame format, .xz, bzip2).
@@ -32,11 +33,13 @@ class Source(Protocol):
 
 class Input:
     """An open capture. ``head`` is what its content begins with; ``position`` counts bytes of the file itself.
+    ``place`` gives the memory for the next block where it is not to be the reader's own.
 
     ``damage`` is set when a compressed file ends before its end or is corrupt.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, place: Callable[[], mmap.mmap] | None = None) -> None:
+        self.place = place
         self.name = "standard input" if path == "-" else path
         self.raw = _open(path)
         self.size = _size(self.raw)

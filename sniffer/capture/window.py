@@ -1,4 +1,7 @@
-"""A reused buffer over a capture: filled block by block, the record that a block cuts carried over to the next."""
+"""A buffer over a capture: filled block by block, the record that a block cuts carried over to the next.
+
+It is used again for every block, or where several processes read, each block gets the place that is free next.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import TYPE_CHECKING
 from sniffer.capture.frames import PAD
 
 if TYPE_CHECKING:
+    import mmap
+
     from sniffer.capture.blocks import Input
 
 # Large enough that the cost of a batch in NumPy calls is spread over some ten thousand packets, small enough that the
@@ -14,6 +19,7 @@ if TYPE_CHECKING:
 BLOCK = 8 << 20
 # No record is longer: four times what Wireshark takes for the largest packets of any link type.
 MAX_RECORD = 1 << 20
+SIZE = BLOCK + MAX_RECORD + PAD
 
 
 class Window:
@@ -23,7 +29,7 @@ class Window:
 
     def __init__(self, source: Input) -> None:
         self._input = source
-        self.buffer = bytearray(BLOCK + MAX_RECORD + PAD)
+        self.buffer: bytearray | mmap.mmap = bytearray(SIZE) if source.place is None else source.place()
         self._view = memoryview(self.buffer)
         self.start = self.end = 0
         self.consumed = 0  # bytes of the (decompressed) capture before ``start``
@@ -36,7 +42,11 @@ class Window:
     def refill(self, need: int = 0) -> bool:
         """Read more; False at the end of the capture. Waits for ``need`` bytes, else gives what one read brings."""
         left = self.end - self.start
-        self._view[:left] = bytes(self._view[self.start : self.end])
+        kept = bytes(self._view[self.start : self.end])
+        if self._input.place is not None and self.end:
+            self.buffer = self._input.place()
+            self._view = memoryview(self.buffer)
+        self._view[:left] = kept
         self.start, self.end = 0, left
         got = 0
         limit = BLOCK + MAX_RECORD

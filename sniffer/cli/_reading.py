@@ -17,13 +17,33 @@ if TYPE_CHECKING:
     from sniffer.capture.frames import Reader
     from sniffer.session import Session
 
+# Captures smaller than this are read before other processes would have begun …
+_SHARED_FROM = 32 << 20
+# … and beyond so many the one that reads and decodes is what the others wait for.
+_MOST_JOBS = 4
+MAX_JOBS = 64
 # A read of less than this is over before a bar could be looked at.
 _PROGRESS_FROM = 64 << 20
 
 
 def add_input(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="pcap or pcapng, compressed or not; a directory; '-' for standard input")
+    command.add_argument("--jobs", type=_count, metavar="N", help="processes to read with; default: one a CPU up to 4 for large captures, else 1")
     command.add_argument("--filter", metavar="EXPR", help="read only what matches, for example 'host 10.0.0.5 and port 21'")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_JOBS:
+        raise ValueError
+    return number
+
+
+def _jobs(paths: list[str]) -> int:
+    """One process a CPU where the captures are worth it."""
+    if not hasattr(os, "sched_getaffinity") or sum(_size(Path(p)) for p in paths if p != "-") < _SHARED_FROM:
+        return 1
+    return min(len(os.sched_getaffinity(0)), _MOST_JOBS)
 
 
 def add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
@@ -44,7 +64,7 @@ def read(arguments: argparse.Namespace) -> Session:
         from sniffer.decode.filter import compile_filter
 
         keep = compile_filter(arguments.filter)
-    session = Session(fingerprint_key(), keep=keep)
+    session = Session(fingerprint_key(), keep=keep, jobs=arguments.jobs or _jobs(arguments.files))
     with _progress(arguments.files, quiet=arguments.quiet) as tick:
         session.scan(arguments.files, tick)
     if not arguments.quiet:

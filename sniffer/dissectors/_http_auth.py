@@ -30,6 +30,12 @@ _MAX_COOKIES = 200
 _NO_VALUES = frozenset((b"", b"deleted", b"null", b"none", b"undefined", b"0", b"-1", b"expired"))
 
 
+def holds_secrets(head: Head) -> bool:
+    """Whether a request's head may hold any: one look for the words without which there is none."""
+    low = head.low
+    return b"auth" in low or b"cookie" in low or b"key" in low or b"token" in low or b"@" in low or b"eyj" in low or b"secret" in low
+
+
 class Credentials:
     """Reads heads of one connection; keeps the NTLM exchanges, which span messages (one for the origin, one for a proxy)."""
 
@@ -44,9 +50,9 @@ class Credentials:
 
     def request(self, head: Head, method: bytes) -> list[Event]:
         """The secrets in a request's head, outcome still unknown."""
-        low = head.low
-        if not (b"auth" in low or b"cookie" in low or b"key" in low or b"token" in low or b"@" in low or b"eyj" in low or b"secret" in low):
+        if not holds_secrets(head):
             return []
+        low = head.low
         events: list[Event] = []
         jwts: list[tuple[int, int]] = []
         names: dict[bytes, tuple[int, int]] = {}

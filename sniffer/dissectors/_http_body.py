@@ -48,8 +48,9 @@ class Body:
     __slots__ = ("_coded", "_parts", "_size", "_start", "_total", "charset", "media", "side", "spoiled", "target", "wanted", "where")
 
     def __init__(self, head: Head, side: Side, target: str) -> None:
-        self.media, self.charset = media_type(head.framing(b"content-type"))
-        coding, transfer = head.framing(b"content-encoding"), head.framing(b"transfer-encoding")
+        fields = head.framing
+        self.media, self.charset = media_type(fields.get(b"content-type"))
+        coding, transfer = fields.get(b"content-encoding"), fields.get(b"transfer-encoding")
         self._coded = [c for c in tokens(coding) if c != "identity"] if coding else []
         if transfer and transfer != b"chunked":
             self._coded += [c for c in tokens(transfer) if c not in ("chunked", "identity", "trailers")]
@@ -81,6 +82,17 @@ class Body:
         if self._total > MAX_BODY:
             self.wanted = False
         return self.take() if self._size >= PIECE else None
+
+    def whole(self, offset: int, data: bytes) -> Content | None:
+        """A body that came in one piece, decoded."""
+        if self.media in _VAGUE and not self._coded and _binary(data):
+            return None
+        span = Span(self.side, offset, offset + len(data))
+        if self._coded:
+            data, _ = _codings.decode(data, self._coded)
+            if not data:
+                return None
+        return Content(span=span, data=data, media=self.media or "text/plain", where=self.where, charset=self.charset, target=self.target)
 
     def take(self) -> Content | None:
         """What was collected, decoded."""
@@ -115,7 +127,7 @@ def framing(head: Head, side: Side, *, bodiless: bool) -> tuple[Mode, int]:
     """How a body is delimited (RFC 9112, 6.3), and its length where that is declared."""
     if bodiless:
         return Mode.HEAD, 0
-    coding = head.framing(b"transfer-encoding")
+    coding = head.framing.get(b"transfer-encoding")
     if coding is not None and b"chunked" in coding:
         return Mode.CHUNK_LINE, 0
     length = content_length(head)

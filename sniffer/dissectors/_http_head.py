@@ -33,7 +33,7 @@ def end_of_head(data: bytes, at: int) -> tuple[int, int]:
 
 
 # The fields that frame a message and its body, found in one pass: a search for each costs more than the parse.
-_FRAMING = re.compile(rb"\n(content-length|content-type|content-encoding|transfer-encoding|server|upgrade|set-cookie):[ \t]*([^\n]*)")
+_FRAMING = re.compile(rb"\n(content-length|content-type|content-encoding|transfer-encoding|server|upgrade|set-cookie):[ \t]*([^\r\n]*)")
 
 
 class Head:
@@ -45,7 +45,7 @@ class Head:
         self.data = data
         self.low = data.lower()
         self.start = start
-        self._framing: dict[bytes, tuple[int, int]] | None = None
+        self._framing: dict[bytes, bytes] | None = None
 
     def find(self, name: bytes) -> tuple[int, int]:
         """Where the value of the first field of a name (lower case) stands, or (-1, -1)."""
@@ -55,15 +55,13 @@ class Head:
         start, end = self.find(name)
         return self.data[start:end] if start >= 0 else None
 
-    def framing(self, name: bytes) -> bytes | None:
-        """The value of a field that frames the message, in lower case but for what is not compared."""
+    @property
+    def framing(self) -> dict[bytes, bytes]:
+        """The fields that frame the message, by name, all in lower case; of several of one name the first."""
         found = self._framing
         if found is None:
-            found = self._framing = {}
-            for match in _FRAMING.finditer(self.low):
-                found.setdefault(match[1], match.span(2))
-        place = found.get(name)
-        return self.low[place[0] : place[1]].rstrip() if place is not None else None
+            found = self._framing = {name: value.rstrip() for name, value in reversed(_FRAMING.findall(self.low))}
+        return found
 
     def every(self, name: bytes) -> list[tuple[int, int]]:
         """Where each value of a name stands."""
@@ -104,11 +102,12 @@ class Head:
 
 def content_length(head: Head) -> int | None:
     """The declared length; None where there is none. Repeated equal values are one, differing ones count as the first."""
-    value = head.framing(b"content-length")
+    value = head.framing.get(b"content-length")
     if value is None:
         return None
-    first = value.split(b",")[0].strip()
-    return int(first) if first.isdigit() and len(first) < 19 else None
+    if b"," in value:
+        value = value.split(b",")[0].strip()
+    return int(value) if value.isdigit() and len(value) < 19 else None
 
 
 def tokens(value: bytes | None) -> list[str]:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sniffer.dissectors._http_auth import Credentials
-from sniffer.dissectors._http_body import MAX_CHUNK_LINE, Body, Mode, chunk_size, framing
+from sniffer.dissectors._http_auth import Credentials, holds_secrets
+from sniffer.dissectors._http_body import MAX_CHUNK_LINE, PIECE, Body, Mode, chunk_size, framing
 from sniffer.dissectors._http_head import METHODS, REQUEST, RESUME, STATUS, Head, end_of_head, tokens
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.errors import Malformed
 from sniffer.events import (
     Anomaly,
-    ChallengeResponse,
     Content,
     Event,
     Greeting,
-    Login,
     Outcome,
     Side,
     Skip,
     Span,
-    Token,
     Upgrade,
+    answered,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +30,11 @@ if TYPE_CHECKING:
 MAX_HEAD = 128 * 1024
 # Requests sent ahead of their answers; browsers never had more than a few.
 MAX_PENDING = 256
-_LATER = (Login, Token, ChallengeResponse, Content)
+# Fields of requests that held no secret and announced no body, just as they stood: clients send the same ones again and
+# again. So many of up to so many bytes are remembered.
+_MAX_PLAIN = 4096
+_MAX_PLAIN_SIZE = 2048
+_plain: set[bytes] = set()
 
 
 class _Sent:
@@ -130,9 +131,9 @@ class Http:
     # Steps: each takes what it can from ``data[at:]`` and gives the new place; the same place asks for more bytes.
 
     def _head(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        while data[at : at + 1] in (b"\r", b"\n") and at < len(data):
+        while at < len(data) and data[at] in b"\r\n":
             at += 1  # empty lines before a message are to be passed over (RFC 9112, 2.2)
-        line_end, body = end_of_head(data, max(at, at + way.scanned - 4))
+        line_end, body = end_of_head(data, at + way.scanned - 4 if way.scanned > 4 else at)
         if body < 0:
             if len(data) - at > MAX_HEAD:
                 return self._nonsense(way, side, "a head longer than the limit", len(data), offset, events)
@@ -142,11 +143,11 @@ class Http:
             way.carry, way.start = data[at:], offset + at
             return len(data)
         way.scanned = 0
-        head = Head(data[at:line_end], offset + at)
-        ok = self._request(head, events, offset + body) if side is Side.CLIENT else self._response(head, events, offset + body)
-        if not ok:
+        said = self._request if side is Side.CLIENT else self._response
+        after = said(data, at, line_end, body, offset, events)
+        if after < 0:
             return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
-        return body
+        return after
 
     def _nonsense(self, way: _Way, side: Side, reason: str, end: int, offset: int, events: list[Event]) -> int:
         if not self._seen:
@@ -156,45 +157,59 @@ class Http:
         way.mode, way.body, way.scanned = Mode.LOST, None, 0
         return end
 
-    def _request(self, head: Head, events: list[Event], after: int) -> bool:
-        found = REQUEST.match(head.data)
+    # ``data[at:end]`` is a head, its body begins at ``body``. They give where the next step begins, or -1 for no such head.
+
+    def _request(self, data: bytes, at: int, end: int, body: int, offset: int, events: list[Event]) -> int:
+        found = REQUEST.match(data, at, end)
         if found is None:
-            return False
+            return -1
         self._seen, self._blind = True, False
         method, target = found[1].upper(), found[2]
-        waiting = self._credentials.request(head, method)
         path, mark, query = target.partition(b"?")
         text = path[:512].decode("latin-1")
+        plain = data[found.end() : end] in _plain and b"@" not in target and method != b"CONNECT"
+        waiting: list[Event] = []
+        head = None
+        if not plain:
+            head = Head(data[at:end], offset + at)
+            waiting = self._credentials.request(head, method)
         if mark and b"=" in query:
-            start = head.start + found.start(2) + len(path) + 1
+            start = offset + found.start(2) + len(path) + 1
             waiting.append(Content(span=Span(Side.CLIENT, start, start + len(query)), data=query, media="application/x-www-form-urlencoded", where="query string", target=text))
         if len(self._sent) >= MAX_PENDING:
             events.extend(self._sent.popleft().events)
         self._sent.append(_Sent(method, text, waiting))
-        self._begin(Side.CLIENT, head, text, after, events, bodiless=method == b"CONNECT")
-        return True
+        if head is None:
+            self._ways[0].start = offset + body
+            return body
+        after = self._begin(Side.CLIENT, head, text, data, body, offset, events, bodiless=method == b"CONNECT")
+        if after == body and self._ways[0].mode is Mode.HEAD and not holds_secrets(head) and end - found.end() <= _MAX_PLAIN_SIZE:
+            _remember(data[found.end() : end])
+        return after
 
-    def _response(self, head: Head, events: list[Event], after: int) -> bool:
-        found = STATUS.match(head.data)
+    def _response(self, data: bytes, at: int, end: int, body: int, offset: int, events: list[Event]) -> int:
+        found = STATUS.match(data, at, end)
         if found is None:
-            return False
+            return -1
         self._seen = True
         status = int(found[1])
+        head = Head(data[at:end], offset + at)
         if not self._greeted:
             self._greet(head, events)
         cookies = self._credentials.response(head, status) if status in (401, 407) or b"\nset-cookie:" in head.low else ()
         if 100 <= status < 200 and status != 101:
-            return True  # only announces the answer
+            return body  # only announces the answer
         sent = self._sent.popleft() if self._sent and not self._blind else None
         outcome = _outcome(status)
         if sent is not None and sent.events:
-            events.extend(replace(e, outcome=outcome) for e in sent.events)  # type: ignore[call-arg]
-        events.extend(replace(c, outcome=outcome) for c in cookies)  # type: ignore[call-arg]
-        if self._upgrade(head, status, sent, after, events):
-            return True
+            events += sent.events if outcome is Outcome.UNKNOWN else [answered(e, outcome) for e in sent.events]
+        for cookie in cookies:
+            events.append(answered(cookie, outcome))
+        if status == 101 or (sent is not None and sent.method == b"CONNECT" and 200 <= status < 300):
+            self._upgrade(head, status, offset + body, events)
+            return body
         bodiless = status in (204, 304) or (sent is not None and sent.method == b"HEAD")
-        self._begin(Side.SERVER, head, sent.target if sent else "", after, events, bodiless=bodiless)
-        return True
+        return self._begin(Side.SERVER, head, sent.target if sent else "", data, body, offset, events, bodiless=bodiless)
 
     def _greet(self, head: Head, events: list[Event]) -> None:
         self._greeted = True
@@ -203,31 +218,36 @@ class Http:
             product, _, number = head.data[start:end][:100].decode("latin-1").partition("/")
             events.append(Greeting(span=Span(Side.SERVER, head.start + start, head.start + end), product=product, version=number.split(" ")[0] or None))
 
-    def _upgrade(self, head: Head, status: int, sent: _Sent | None, after: int, events: list[Event]) -> bool:
-        """A tunnel (CONNECT) or another protocol (101): the rest of both streams is not HTTP any more."""
-        tunnel = sent is not None and sent.method == b"CONNECT" and 200 <= status < 300
-        if not tunnel and status != 101:
-            return False
-        name = "" if tunnel else (tokens(head.framing(b"upgrade")) or [""])[0].partition("/")[0]
+    def _upgrade(self, head: Head, status: int, after: int, events: list[Event]) -> None:
+        """Another protocol (101) or a tunnel (CONNECT): the rest of both streams is not HTTP any more."""
+        name = (tokens(head.framing.get(b"upgrade")) or [""])[0].partition("/")[0] if status == 101 else ""
         client = self._ways[0]
         resume = client.start if client.carry else self._client_end
         events.append(Upgrade(span=Span(Side.SERVER, head.start, after), to=name, status="granted", resume=(resume, after)))
-        return True
 
     @property
     def _client_end(self) -> int:
         return self._ways[0].start
 
-    def _begin(self, side: Side, head: Head, target: str, after: int, events: list[Event], *, bodiless: bool) -> None:
+    def _begin(self, side: Side, head: Head, target: str, data: bytes, at: int, offset: int, events: list[Event], *, bodiless: bool) -> int:
+        """The body of a message begins at ``data[at]``; one that is there as a whole is taken at once."""
         way = self._ways[side]
-        way.mode, way.left = framing(head, side, bodiless=bodiless)
+        mode, left = framing(head, side, bodiless=bodiless)
+        way.mode, way.left = mode, left
         if not way.carry:
-            way.start = after
-        if way.mode is Mode.HEAD:
-            return
-        way.body = Body(head, side, target)
-        if way.mode is Mode.FIXED and not way.body.wanted:
-            events.append(Skip(span=Span(side, after, after + way.left)))
+            way.start = offset + at
+        if mode is Mode.HEAD:
+            return at
+        body = Body(head, side, target)
+        if mode is Mode.FIXED and not body.wanted:
+            events.append(Skip(span=Span(side, offset + at, offset + at + left)))
+        if mode is Mode.FIXED and left <= len(data) - at and left <= PIECE:
+            if body.wanted and (piece := body.whole(offset + at, data[at : at + left])) is not None:
+                self._give(side, piece, events)
+            way.mode, way.left, way.start = Mode.HEAD, 0, offset + at + left
+            return at + left
+        way.body = body
+        return at
 
     def _fixed(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
         taken = min(way.left, len(data) - at)
@@ -329,6 +349,12 @@ _STEPS = {
     Mode.CLOSE: Http._close,
     Mode.LOST: Http._lost,
 }
+
+
+def _remember(fields: bytes) -> None:
+    if len(_plain) >= _MAX_PLAIN:
+        _plain.clear()
+    _plain.add(fields)
 
 
 def _outcome(status: int) -> Outcome:

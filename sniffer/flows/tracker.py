@@ -80,9 +80,11 @@ class Tracker:
 
     # A batch.
 
-    def feed(self, packets: Packets) -> None:
-        """Order a batch by flow and deliver its turns."""
+    def feed(self, packets: Packets, now: int | None = None) -> None:
+        """Order a batch by flow and deliver its turns. ``now`` is the time it ends, if that is not its last packet's."""
         if not len(packets):
+            if now is not None:
+                self.tick(now)
             return
         self.source = packets.source
         key, direction = keys(packets)
@@ -96,7 +98,7 @@ class Tracker:
         self._count(batch, group_slots, side)
         self._streams(packets, batch, slot, side)
         self._datagrams(packets, batch, slot, side)
-        self.tick(int(packets.time[-1]))
+        self.tick(int(packets.time[-1]) if now is None else now)
 
     def tick(self, now: int) -> None:
         """Time goes on (nanoseconds of packet time) while nothing is captured: holes and idle flows are given up."""
