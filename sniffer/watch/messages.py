@@ -1,0 +1,53 @@
+"""What crosses between a worker and its parent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sniffer.capture.live import Counters
+    from sniffer.session import Report
+    from sniffer.watch.sources import SourcePlan
+
+# From parent to worker: read no more, tell what is left, end.
+STOP = b"S"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One worker's work."""
+
+    number: int
+    generation: int  # how many workers held this place before
+    key: bytes = field(repr=False)  # for fingerprints
+    sources: tuple[SourcePlan, ...]
+    filter: str = ""  # an expression, for sources where the kernel does not filter
+    strict: bool = False
+
+
+@dataclass(slots=True)
+class Link:
+    """How a source stands. ``counters`` are since this worker opened it."""
+
+    name: str
+    counters: Counters
+    read: int  # packets that went through the session
+    last: int  # the last packet's time, nanoseconds since the epoch; 0 before the first
+    problem: str | None
+    ended: bool
+    settled: bool  # everything the kernel has handed over has been read: what is missing is lost
+    fill: float = 0.0  # the ring's used share
+
+
+@dataclass(slots=True)
+class Message:
+    """A worker's word: what it found since the last one, and how it stands."""
+
+    number: int
+    generation: int
+    report: Report
+    links: list[Link]
+    step: int  # of shedding
+    late: float  # seconds between the wire and us
+    last: bool = False  # the worker has ended as it was told

@@ -1,0 +1,75 @@
+"""Reports that wait to be recorded: merged, and bounded, since a full disk may keep them waiting for hours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sniffer.events import Outcome
+
+if TYPE_CHECKING:
+    from sniffer.channels import Channel
+    from sniffer.findings import Finding
+    from sniffer.session import Report
+
+# Some 20 MB and 50 MB: enough for hours of an office, no matter beside what the workers hold.
+MAX_FINDINGS = 20_000
+MAX_CHANNELS = 50_000
+
+_WEIGHT = {None: 0, Outcome.UNKNOWN: 1, Outcome.REJECTED: 2, Outcome.ACCEPTED: 3}
+
+
+class Pending:
+    """What was reported and is not in the state yet. ``lost`` counts findings and rows that were let go."""
+
+    def __init__(self) -> None:
+        self._findings: dict[str, Finding] = {}
+        self._rows: dict[tuple[object, ...], Channel] = {}
+        self.lost_findings = 0
+        self.lost_channels = 0
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def __bool__(self) -> bool:
+        return bool(self._findings or self._rows)
+
+    def add(self, report: Report) -> None:
+        """Take a worker's report."""
+        for found in report.findings:
+            known = self._findings.get(found.id)
+            if known is not None:
+                again(known, found)
+            elif len(self._findings) >= MAX_FINDINGS:
+                self.lost_findings += 1
+            else:
+                self._findings[found.id] = found
+        for row in report.channels:
+            key = (row.client, row.server, row.port, row.transport, row.protocol, row.path)
+            mine = self._rows.get(key)
+            if mine is not None:
+                mine.merge(row)
+            elif len(self._rows) >= MAX_CHANNELS:
+                self.lost_channels += 1
+            else:
+                self._rows[key] = row
+
+    def rows(self) -> tuple[list[Finding], list[Channel]]:
+        """Copies of what waits, for one try at recording it: it may have to be tried again."""
+        channels = [replace(row, verdicts=dict(row.verdicts), findings=dict(row.findings)) for row in self._rows.values()]
+        return [replace(found) for found in self._findings.values()], channels
+
+    def clear(self) -> None:
+        """It is recorded."""
+        self._findings.clear()
+        self._rows.clear()
+
+
+def again(known: Finding, found: Finding) -> None:
+    """Count a later report of the same finding."""
+    known.count += found.count
+    known.first_seen, known.last_seen = min(known.first_seen, found.first_seen), max(known.last_seen, found.last_seen)
+    known.severity = max(known.severity, found.severity)
+    if _WEIGHT[found.outcome] > _WEIGHT[known.outcome]:
+        known.outcome = found.outcome
+    known.crack = known.crack or found.crack

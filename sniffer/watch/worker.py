@@ -1,0 +1,200 @@
+"""A worker process: reads its sources, finds, and reports to the parent; never waits for it."""
+
+from __future__ import annotations
+
+import gc
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from sniffer import transport
+from sniffer.capture.live import Counters
+from sniffer.decode.filter import compile_filter
+from sniffer.watch.hardening import harden
+from sniffer.watch.messages import STOP, Link, Message
+from sniffer.watch.pipe import Outbox
+from sniffer.watch.shedding import Shedder, SheddingSession
+from sniffer.watch.sources import together
+
+if TYPE_CHECKING:
+    import socket
+
+    from sniffer.capture.frames import Frames
+    from sniffer.capture.live import LiveSource
+    from sniffer.watch.messages import Plan
+
+# Between reports (seconds): a finding is with the parent within a quarter of the two seconds that are promised.
+REPORT_EVERY = 0.5
+# How long one wait for packets lasts: the worker hears of its parent's end, or of a stop, that late.
+WAIT = 0.1
+# Batches read between two looks at the clock and the parent, so that a flood does not keep reports from leaving.
+MAX_BATCHES = 16
+# What a parent that stops is given to take the last report (seconds).
+LAST_WORD = 10.0
+
+
+class Worker:
+    """The loop. One message is under way at most; what comes up meanwhile the session keeps, merged and bounded."""
+
+    def __init__(self, plan: Plan, parent: socket.socket) -> None:
+        self._plan = plan
+        self._parent = parent
+        self._outbox = Outbox(parent)
+        keep = compile_filter(plan.filter) if plan.filter else None
+        self.session = SheddingSession(plan.key, strict=plan.strict)
+        self.session.keep = keep
+        self._sources: list[LiveSource] = [source.open() for source in plan.sources]
+        self._read = [0] * len(self._sources)
+        self._last = [0] * len(self._sources)
+        self._idle = [False] * len(self._sources)
+        self._shedder = Shedder()
+        self._clock = Clock()
+        self._reported = 0.0
+        self._stop = False
+
+    def run(self) -> None:
+        """Until the parent says stop or is gone, or every source has ended."""
+        while not self._told_to_stop():
+            ended = all(getattr(source, "ended", False) for source in self._sources)
+            if ended:
+                break
+            if not self._batches():
+                self.session.tick(self._clock.now())
+            self._report_when_due()
+        self._finish()
+
+    def _batches(self) -> bool:
+        """Read until nothing is there, or for a while; False when nothing came at all."""
+        for turn in range(MAX_BATCHES):
+            frames = self._next(WAIT if turn == 0 else 0.0)
+            if frames is None:
+                return turn > 0
+            self._clock.saw(int(frames.time[-1]))
+            self.session.feed(frames)
+            if time.monotonic() - self._reported >= REPORT_EVERY:
+                break
+        return True
+
+    def _next(self, wait: float) -> Frames | None:
+        """What one read of each source brings, in order of time."""
+        if len(self._sources) == 1:
+            return self._take(0, wait)
+        if wait:
+            self._await(wait)
+        batches = [frames for i in range(len(self._sources)) if (frames := self._take(i, 0.0)) is not None]
+        return together(batches) if batches else None
+
+    def _await(self, wait: float) -> None:
+        poll = select.poll()
+        for source in self._sources:
+            if not getattr(source, "ended", False) and (handle := source.fileno()) >= 0:
+                poll.register(handle, select.POLLIN)
+        poll.poll(wait * 1000)
+
+    def _take(self, i: int, wait: float) -> Frames | None:
+        frames = self._sources[i].read(wait)
+        self._idle[i] = frames is None
+        if frames is None or not len(frames):
+            return None
+        self._read[i] += len(frames)
+        self._last[i] = max(self._last[i], int(frames.time[-1]))
+        return frames
+
+    def _told_to_stop(self) -> bool:
+        try:
+            word = self._parent.recv(16)
+        except BlockingIOError:
+            return self._stop
+        except OSError:
+            word = b""
+        # Nothing: the parent is gone, and nobody is left to report to.
+        self._stop = self._stop or not word or STOP in word
+        return self._stop
+
+    # Reports.
+
+    def _report_when_due(self) -> None:
+        now = time.monotonic()
+        if self._outbox.busy:
+            self._outbox.push()
+        if self._outbox.busy or now - self._reported < REPORT_EVERY:
+            return
+        self._reported = now
+        self._outbox.put(transport.dumps(self._message()))
+
+    def _message(self, *, last: bool = False) -> Message:
+        links = [self._link(i) for i in range(len(self._sources))]
+        late = self._clock.late()
+        # Only a ring loses what is not read in time; from a pipe the writer waits, or does the losing.
+        rings = [link for link in links if hasattr(self._sources[links.index(link)], "fill")]
+        step = 0
+        if rings:
+            step = self._shedder.look(time.monotonic(), dropped=sum(link.counters.dropped for link in rings), fill=max(link.fill for link in rings), late=late)
+        self.session.step = step
+        return Message(self._plan.number, self._plan.generation, self.session.report(self._clock.now()), links, step, late, last)
+
+    def _link(self, i: int) -> Link:
+        source = self._sources[i]
+        counters: Counters = source.counters()
+        settled = self._idle[i] and counters.packets >= self._read[i]
+        return Link(source.name, counters, self._read[i], self._last[i], source.problem, getattr(source, "ended", False), settled, float(getattr(source, "fill", 0.0)))
+
+    def _finish(self) -> None:
+        """Every flow ends; the last report is handed over, waiting for the parent now that nothing is captured."""
+        self.session.end()
+        deadline = time.monotonic() + LAST_WORD
+        try:
+            self._drain(deadline)
+            if not self._outbox.busy:
+                self._outbox.put(transport.dumps(self._message(last=True)))
+                self._drain(deadline)
+        except OSError:
+            pass  # the parent is gone
+        for source in self._sources:
+            source.close()
+
+    def _drain(self, deadline: float) -> None:
+        while self._outbox.busy and time.monotonic() < deadline:
+            select.select((), (self._parent,), (), 0.5)
+            self._outbox.push()
+
+
+class Clock:
+    """Packet time, going on while no packet comes."""
+
+    def __init__(self) -> None:
+        self._seen = time.time_ns()
+        self._at = time.monotonic_ns()
+        self._any = False
+
+    def saw(self, when: int) -> None:
+        """A packet of this time has just been read."""
+        self._seen = max(self._seen, when) if self._any else when
+        self._at, self._any = time.monotonic_ns(), True
+
+    def now(self) -> int:
+        return self._seen + time.monotonic_ns() - self._at
+
+    def late(self) -> float:
+        """Seconds between the last packet's time and the reading of it, as the clocks stand now."""
+        if not self._any:
+            return 0.0
+        return max(0.0, (time.time_ns() - self.now()) / 1e9)
+
+
+def main(plan: Plan, parent: socket.socket) -> None:
+    """The worker process. Signals are the parent's affair: it says when to stop, and its end ends this."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    harden()
+    # Flows hold no cycles, and looking for them every 700 objects costs a sixth of the time.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        Worker(plan, parent).run()
+    except BrokenPipeError:
+        pass  # the parent is gone, and with it all that this could be told to
+    except ConnectionResetError:
+        pass
