@@ -10,6 +10,8 @@ from sniffer.cli import _listing
 if TYPE_CHECKING:
     import argparse
 
+    from sniffer.findings import Rule
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
@@ -19,18 +21,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from sniffer.ruleset import all_rules
+    from sniffer.alerting import CATEGORY, Condition
+    from sniffer.ruleset import all_conditions, all_rules
 
+    listed: list[Rule | Condition] = [*all_rules(), *all_conditions()]
     rows = [
         {
             "id": rule.id,
-            "category": str(rule.category),
+            "category": CATEGORY if isinstance(rule, Condition) else str(rule.category),
             "severity": str(rule.severity),
             "title": rule.title,
             "references": " ".join(rule.references),
             "remedy": rule.remedy,
         }
-        for rule in all_rules()
+        for rule in listed
     ]
     _listing.write(rows, arguments, sys.stdout)
     return 0
