@@ -18,7 +18,7 @@ from sniffer.config.settings import (
     StateSettings,
 )
 from sniffer.config.tables import FIELDS, LISTS, NEEDED, OTHERS, SECTIONS, SENSOR, USED, WRITTEN
-from sniffer.config.values import Base, Kind, Refused, is_
+from sniffer.config.values import Base, Kind, Refused, is_, sent_in_clear
 from sniffer.errors import UsageError
 
 # Of what ``changed`` names: what was opened with rights that are gone by then, or is held by other processes.
@@ -195,8 +195,11 @@ class _Reader:
             self._tell(shown + "url_file", "is set beside url", "one of them")
         if taken.get("format", "native") not in WRITTEN[sort]:
             self._tell(shown + "format", f"is {taken['format']}, which type {sort} cannot write", ", ".join(sorted(WRITTEN[sort])))
-        if ("cert_file" in table) != ("key_file" in table):
-            self._tell(shown + "cert_file", "and key_file only go together", "both, or neither")
+        for one, other in (("cert_file", "key_file"), ("username", "password_file")):
+            if (one in table) != (other in table):
+                self._tell(shown + one, f"and {other} only go together", "both, or neither")
+        if "username" in taken and sent_in_clear(taken.get("url", "")):
+            self._tell(shown + "username", "and its password would be sent in the clear", "https, or a receiver on this host")
         if sort == "mail":
             taken.setdefault("transport", "tls")  # a report of what crosses in the clear is not sent in the clear unless asked
             if taken["transport"] == "udp":

@@ -92,7 +92,7 @@ LISTS: dict[str, tuple[type, dict[str, Kind]]] = {
             "type": OneOf(OUTPUT_TYPES),
             "url": Text("an http or https URL without a user or a password in it", url_wrong, most=4000, quiet=True),
             "url_file": File(secret=True),
-            "address": Text("host:port", endpoint_wrong),
+            "address": Text("host or host:port, an IPv6 address in brackets", partial(endpoint_wrong, port=False)),
             "transport": OneOf(TRANSPORTS),
             "format": OneOf(FORMATS),
             "min_severity": _SEVERITY,

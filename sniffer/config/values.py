@@ -217,7 +217,7 @@ class File:
             return ""
         if not value.isprintable() or len(value) > 4000:
             raise Refused("is no path")
-        path = (Path(value).expanduser() if value.startswith("~/") else base.directory / value).absolute()
+        path = Path(os.path.normpath(Path(value).expanduser() if value.startswith("~/") else base.directory / value))
         if self.there or self.secret:
             self._check(path, base)
         return str(path)
@@ -243,9 +243,13 @@ class File:
 
 
 def _others_can_read(path: Path, facts: os.stat_result, base: Base) -> bool:
-    """Systemd gives a service its credentials by an access list, which shows as a group's right to read (systemd.exec(5))."""
+    """Whether the mode lets them. A group may read what was handed over to us: service managers keep the owner root for that.
+
+    systemd gives credentials by an access list, which shows as a group's right (systemd.exec(5)); Kubernetes sets fsGroup.
+    """
     given = base.credentials is not None and path.is_relative_to(base.credentials)
-    return bool(stat.S_IMODE(facts.st_mode) & (0o037 if given else 0o077))
+    ours = facts.st_uid == 0 != os.geteuid() and facts.st_gid in (os.getegid(), *os.getgroups())
+    return bool(stat.S_IMODE(facts.st_mode) & (0o037 if given or ours else 0o077))
 
 
 def network_wrong(value: str) -> str | None:
@@ -257,10 +261,12 @@ def network_wrong(value: str) -> str | None:
     return None
 
 
-def endpoint_wrong(value: str, *, low: int = 1) -> str | None:
-    """host:port, with an IPv6 address in brackets; the port not below ``low``."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]{1,253})):([0-9]{1,5})", value, re.ASCII)
-    return None if match and low <= int(match[3]) <= 65535 and _host(match[1], match[2]) else ""
+def endpoint_wrong(value: str, *, low: int = 1, port: bool = True) -> str | None:
+    """host:port, with an IPv6 address in brackets; the port not below ``low``, and left out only where ``port`` is False."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?", value, re.ASCII)
+    if not match or not _host(match[1], match[2]):
+        return ""
+    return "" if (port if match[3] is None else not low <= int(match[3]) <= 65535) else None
 
 
 def _host(six: str | None, other: str | None) -> bool:
@@ -284,6 +290,19 @@ def url_wrong(value: str) -> str | None:
     if parts.hostname and parts.hostname.endswith("hooks.slack.com"):
         return "is a secret as a whole: write it to a file of mode 0600 and name that as url_file"
     return None if parts.scheme in ("http", "https") and host and port != 0 and not re.search(r"\s", value) else ""
+
+
+def sent_in_clear(url: str) -> bool:
+    """Whether what is sent to a URL crosses a network unencrypted."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not loopback(parts.hostname or "")
+
+
+def loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_network(host).is_loopback
+    except ValueError:
+        return False
 
 
 def matching(pattern: str) -> Callable[[str], str | None]:
