@@ -31,6 +31,8 @@ class Frames:
     link: Column  # LINKTYPE_ value of the interface that saw the frame
     number: Column  # as Wireshark numbers it in its file, from 1
     source: str  # the capture's name, for people
+    # The outermost 802.1Q tag where the kernel took it off the bytes: TPID << 16 | TCI, or -1 for none. Files: None.
+    vlan: Column | None = None
 
     def __len__(self) -> int:
         return len(self.offset)

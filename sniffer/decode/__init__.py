@@ -55,6 +55,8 @@ class Decoder:
         self._fragments.flush()
 
     def _begin(self, peel: Peel, frames: Frames) -> None:
+        if frames.vlan is not None:
+            link.tagged(peel, frames.vlan)
         link_type = int(frames.link[0])
         if (frames.link == link_type).all():
             self._link(peel, np.arange(len(frames)), link_type)

@@ -77,11 +77,21 @@ def vlan(peel: Peel, rows: Rows) -> None:
     """IEEE 802.1Q: tag control information, then the next EtherType."""
     rows = peel.room(rows, 4)
     tag = peel.gather(rows, _TAG)
-    number = (tag["tci"] & 0x0FFF).astype(np.int64)
+    _label_vlan(peel, rows, tag["tci"].astype(np.int64))
+    advance(peel, rows, 4, ETHERTYPES[tag["type"]])
+
+
+def tagged(peel: Peel, tags: np.ndarray) -> None:
+    """The outermost tag where it came beside the bytes (``Frames.vlan``): named as if it stood in them."""
+    rows = np.flatnonzero(tags >= 0)
+    _label_vlan(peel, rows, tags[rows])
+
+
+def _label_vlan(peel: Peel, rows: Rows, tci: np.ndarray) -> None:
+    number = tci & 0x0FFF
     # VLAN 0 only carries a priority.
     real = number > 0
     peel.label(rows[real], "vlan", number[real])
-    advance(peel, rows, 4, ETHERTYPES[tag["type"]])
 
 
 @handles(Kind.CISCO_TAG)

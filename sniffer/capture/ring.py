@@ -1,0 +1,316 @@
+"""Linux AF_PACKET with a ring shared with the kernel, TPACKET_V3 (packet(7), Documentation/networking/packet_mmap.rst)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import select
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sniffer.capture import bpf, fanout
+from sniffer.capture.device import Device
+from sniffer.capture.frames import PAD, Frames
+from sniffer.capture.pcap import gather
+from sniffer.capture.source import ANY, Counters, RingSettings
+from sniffer.errors import CaptureError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+SOL_PACKET = 263
+_ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _IGNORE_OUTGOING = 1, 5, 6, 10, 23
+_TPACKET_V3 = 2
+_MR_PROMISC = 1
+_ETH_P_ALL = 3
+
+# A block must hold the largest frame the stack makes (BIG TCP: half a MiB), and there must be many: on a quiet link each
+# interval fills one with next to nothing, so their number is how long a reader may be away.
+BLOCK = 512 << 10
+MIN_BLOCKS = 4
+# Milliseconds until the kernel hands over a block that is not full.
+RETIRE_AFTER = 50
+# Read at once, if that much is waiting: as large as the blocks of a file.
+BATCH = 8 << 20
+# How often an idle reader looks whether the interface is still there, in seconds.
+LOOK_EVERY = 0.5
+
+# struct tpacket_block_desc: words of 32 bits from the block's start.
+_STATUS, _COUNT, _FIRST, _LENGTH, _SEQUENCE = 2, 3, 4, 5, 6
+_USER = 1
+_BLOCK_HEADER = 48
+# Kept in the private area of the first block, where it outlives the process: blocks, packets and bytes read, packets
+# offered and dropped, freezes.
+_KEPT = struct.Struct("=6Q")
+_PRIVATE = 64
+
+# struct tpacket3_hdr, and struct sockaddr_ll behind it.
+_HEADER = np.dtype(
+    [
+        ("next", "u4"), ("seconds", "u4"), ("nanoseconds", "u4"), ("size", "u4"), ("wire", "u4"), ("status", "u4"), ("mac", "u2"), ("net", "u2"),
+        ("hash", "u4"), ("tci", "u4"), ("tpid", "u2"), ("pad", "u2"), ("reserved", "V8"),
+        ("family", "u2"), ("protocol", ">u2"), ("ifindex", "u4"), ("hatype", "u2"), ("pkttype", "u1"), ("halen", "u1"), ("address", "V8"),
+    ]
+)  # fmt: skip
+_TCI_VALID, _TPID_VALID = 0x10, 0x40
+# LINKTYPE_LINUX_SLL2.
+_SLL2 = np.dtype([("protocol", ">u2"), ("zero", ">u2"), ("ifindex", ">u4"), ("hatype", ">u2"), ("pkttype", "u1"), ("halen", "u1"), ("address", "V8")])
+
+
+def open_socket(settings: RingSettings) -> socket.socket:
+    """A socket that captures from now on, with its ring, filter and share. Needs CAP_NET_RAW.
+
+    CaptureError says why not; UsageError is for the filter. To share an interface among workers see ``open_group``.
+    """
+    sock = _prepare(settings)
+    try:
+        _arm(sock, settings)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def open_group(settings: RingSettings) -> list[socket.socket]:
+    """``settings.fanout_size`` sockets that share one interface; none hears anything before all have joined."""
+    socks: list[socket.socket] = []
+    group = 0
+    try:
+        for _ in range(settings.fanout_size):
+            sock = _prepare(settings, group)
+            socks.append(sock)
+            group = fanout.group_of(sock)
+        for sock in socks:
+            _arm(sock, settings)
+    except BaseException:
+        for sock in socks:
+            sock.close()
+        raise
+    return socks
+
+
+def geometry(ring_bytes: int) -> int:
+    """How many blocks a ring of about that size has."""
+    return max(MIN_BLOCKS, ring_bytes // BLOCK)
+
+
+def _prepare(settings: RingSettings, group: int | None = None) -> socket.socket:
+    """Bound and sharing, but deaf: a filter that takes nothing stands from before the bind until the real one."""
+    name = settings.interface
+    device = Device.of(name)
+    try:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM if device.cooked else socket.SOCK_RAW, 0)
+    except PermissionError:
+        raise CaptureError(f"{name}: no permission to capture: run as root or with CAP_NET_RAW") from None
+    try:
+        bpf.attach(sock, bpf.accept(0))
+        sock.setsockopt(SOL_PACKET, _VERSION, _TPACKET_V3)
+        if device.loopback:
+            # What loopback sends comes in again.
+            sock.setsockopt(SOL_PACKET, _IGNORE_OUTGOING, 1)
+        _make_ring(sock, settings)
+        _bind(sock, device.index)
+        if settings.promiscuous and device.index:
+            sock.setsockopt(SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("=iHH8x", device.index, _MR_PROMISC, 0))
+        wanted = settings.fanout_group if group is None else group
+        if wanted is not None:
+            fanout.join(sock, wanted)
+    except OSError as error:
+        sock.close()
+        raise CaptureError(f"{name}: cannot be watched: {_why(error, settings)}") from None
+    return sock
+
+
+def _why(error: OSError, settings: RingSettings) -> str:
+    if error.errno == errno.ENOMEM:
+        return f"no memory for a ring of {settings.ring_bytes >> 20} MiB"
+    return error.strerror or "the system refused"
+
+
+def _arm(sock: socket.socket, settings: RingSettings) -> None:
+    """The filter, for good."""
+    device = Device.of(settings.interface)
+    link = bpf.LINKTYPE_SLL if device.cooked else device.link
+    program = bpf.compile_expression(settings.filter, link, settings.snaplen, settings.interface)
+    if settings.interface == ANY:
+        program = bpf.without_loopback_copies(program)
+    try:
+        bpf.attach(sock, program)
+        bpf.lock(sock)
+    except OSError as error:
+        raise CaptureError(f"{settings.interface}: the filter was refused: {error.strerror}") from None
+
+
+def _make_ring(sock: socket.socket, settings: RingSettings) -> None:
+    blocks, frame = geometry(settings.ring_bytes), 2048
+    request = struct.pack("=7I", BLOCK, blocks, frame, BLOCK // frame * blocks, RETIRE_AFTER, _PRIVATE, 0)
+    sock.setsockopt(SOL_PACKET, _RX_RING, request)
+
+
+def _bind(sock: socket.socket, index: int) -> None:
+    """By number: Python's own bind knows interfaces by name only, and ``any`` has none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(_ETH_P_ALL), index, 0, 0, 0)
+    if libc.bind(sock.fileno(), address, len(address)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class Ring:
+    """Reads the ring of a socket from ``open_socket``. See ``source.LiveSource``.
+
+    The socket may come from another process; whoever maps it next goes on where the last reader stopped, counters and
+    frame numbers too. One reader at a time. ``close`` closes this process' hold on the socket.
+    """
+
+    def __init__(self, sock: socket.socket, settings: RingSettings) -> None:
+        self.name = settings.interface
+        self.problem: str | None = None
+        self._sock = sock
+        self._device = Device.bound(settings.interface, sock)
+        self._cooked = sock.type == socket.SOCK_DGRAM
+        self._blocks = geometry(settings.ring_bytes)
+        try:
+            self._map = mmap.mmap(sock.fileno(), BLOCK * self._blocks, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        except (OSError, ValueError) as error:
+            raise CaptureError(f"{self.name}: its ring cannot be mapped: {error}") from None
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes.cast("I")
+        self._buffer = bytearray(BATCH + BLOCK + PAD)
+        self._into = memoryview(self._buffer)
+        self._poll = select.poll()
+        self._poll.register(sock.fileno(), select.POLLIN | select.POLLERR)
+        self._fence = threading.Lock()
+        self._fence.acquire()
+        self._looked = 0.0
+        self._resume()
+
+    def _resume(self) -> None:
+        kept = _KEPT.unpack_from(self._map, _BLOCK_HEADER)
+        self._read, self._packets, self._wire, self._offered, self._dropped, self._freezes = kept
+        last = (self._read - 1) % self._blocks
+        at = last * BLOCK // 4
+        # The reader before may have ended between taking a block and giving it back. Blocks are numbered from 1.
+        if self._read and self._words[at + _STATUS] & _USER and self._words[at + _SEQUENCE] == self._read & 0xFFFF_FFFF:
+            self._words[at + _STATUS] = 0
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def read(self, wait: float) -> Frames | None:
+        """All blocks that are ready, up to BATCH bytes; waits up to ``wait`` seconds for the first."""
+        deadline = time.monotonic() + wait
+        while not self._ready():
+            left = deadline - time.monotonic()
+            events = self._poll.poll(max(left, 0) * 1000)
+            if events and events[0][1] & select.POLLERR:
+                # Taken, so that the next wait is one again.
+                self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                self._look()
+            if left <= 0 and not self._ready():
+                self._glance()
+                return None
+        if self.problem:
+            self._look()
+        return self._take()
+
+    def _ready(self) -> int:
+        return self._words[self._read % self._blocks * (BLOCK // 4) + _STATUS] & _USER
+
+    def _take(self) -> Frames:
+        """Copy the blocks out and give each back at once."""
+        step = struct.Struct("=I").unpack_from
+        words, buffer = self._words, self._buffer
+        offsets: list[int] = []
+        append = offsets.append
+        end = 0
+        while end <= BATCH and self._ready():
+            block = self._read % self._blocks
+            word = block * (BLOCK // 4)
+            first, length = words[word + _FIRST], words[word + _LENGTH]
+            at = end
+            end += max(length - first, 0)
+            self._into[at:end] = self._bytes[block * BLOCK + first : block * BLOCK + max(length, first)]
+            for _ in range(words[word + _COUNT]):
+                append(at)
+                at += step(buffer, at)[0]
+            self._give_back(word)
+            end = (end + 7) & ~7
+        return self._frames(np.array(offsets, np.int64))
+
+    def _give_back(self, word: int) -> None:
+        self._read += 1
+        _KEPT.pack_into(self._map, _BLOCK_HEADER, self._read, self._packets, self._wire, self._offered, self._dropped, self._freezes)
+        # A release and an acquire: on processors that reorder, the copy is finished before the kernel may write again.
+        self._fence.release()
+        self._fence.acquire()
+        self._words[word + _STATUS] = 0
+
+    def _frames(self, at: npt.NDArray[np.int64]) -> Frames:
+        header = gather(self._buffer, at, _HEADER)
+        size, wire = header["size"].astype(np.int64), header["wire"].astype(np.int64)
+        offset = at + header["mac"]
+        count = len(at)
+        number = np.arange(self._packets + 1, self._packets + count + 1, dtype=np.int64)
+        self._packets += count
+        self._wire += int(wire.sum())
+        link = self._device.link
+        if self._cooked:
+            self._cook(header, offset)
+            offset, size, wire = offset - _SLL2.itemsize, size + _SLL2.itemsize, wire + _SLL2.itemsize
+        moments = header["seconds"].astype(np.int64) * 1_000_000_000 + header["nanoseconds"]
+        return Frames(self._buffer, offset, size, wire, moments, np.full(count, link, np.int64), number, self.name, _tags(header))
+
+    def _cook(self, header: npt.NDArray[np.void], offset: npt.NDArray[np.int64]) -> None:
+        """Write the link header that cooked packets lack into the room the kernel leaves before them."""
+        cooked = np.zeros(len(header), _SLL2)
+        for name in ("protocol", "ifindex", "hatype", "pkttype", "halen", "address"):
+            cooked[name] = header[name]
+        size = _SLL2.itemsize
+        windows: npt.NDArray[np.void] = np.ndarray((len(self._buffer) - size + 1,), f"V{size}", buffer=self._buffer, strides=(1,))
+        windows[offset - size] = cooked.view(f"V{size}")
+
+    def counters(self) -> Counters:
+        """Exact, whoever read the ring before: nobody but its readers may ask the kernel for them (asking resets them)."""
+        offered, dropped, freezes = struct.unpack("=3I", self._sock.getsockopt(SOL_PACKET, _STATISTICS, 12))
+        self._offered += offered
+        self._dropped += dropped
+        self._freezes += freezes
+        _KEPT.pack_into(self._map, _BLOCK_HEADER, self._read, self._packets, self._wire, self._offered, self._dropped, self._freezes)
+        return Counters(self._packets, self._wire, self._dropped, self._freezes)
+
+    @property
+    def offered(self) -> int:
+        """Packets that passed the filter, as of the last ``counters``: read, dropped, or still in the ring."""
+        return self._offered
+
+    def _glance(self) -> None:
+        """Look at the interface, but not at every empty read."""
+        if time.monotonic() - self._looked >= LOOK_EVERY:
+            self._look()
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        self.problem = self._device.problem(self._sock)
+
+    def close(self) -> None:
+        for view in (self._words, self._bytes):
+            view.release()
+        self._map.close()
+        self._sock.close()
+
+
+def _tags(header: npt.NDArray[np.void]) -> npt.NDArray[np.int64] | None:
+    """The tag that the kernel took off the bytes: see ``Frames.vlan``."""
+    tagged = header["status"] & _TCI_VALID != 0
+    if not tagged.any():
+        return None
+    tpid = np.where(header["status"] & _TPID_VALID != 0, header["tpid"], 0x8100).astype(np.int64)
+    return np.where(tagged, tpid << 16 | header["tci"], -1)
