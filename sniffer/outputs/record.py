@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sniffer.events import Certificate
@@ -19,16 +20,26 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def timestamp(nanoseconds: int) -> str:
     """RFC 3339 in UTC, microseconds. Times out of datetime's range give its ends."""
+    seconds, rest = divmod(nanoseconds // 1000, 1_000_000)
+    text = _second(seconds)
+    return f"{text}.{rest:06d}Z" if text else "9999-12-31T23:59:59.999999Z"
+
+
+@lru_cache(8192)
+def _second(seconds: int) -> str:
     try:
-        moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
     except OverflowError:
-        moment = datetime.max.replace(tzinfo=UTC)
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        return ""
+
+
+# Of what is false, these say something: no bytes, nothing found, not self-signed.
+_TELLING = (int, float, bool, dict)
 
 
 def _present(record: dict[str, Any]) -> dict[str, Any]:
     """Unknown fields are left out."""
-    return {name: value for name, value in record.items() if value is not None and value != "" and value != () and value != []}
+    return {name: value for name, value in record.items() if value or type(value) in _TELLING}
 
 
 def finding(found: Finding, *, reveal: bool = False) -> dict[str, Any]:
@@ -103,7 +114,7 @@ def channel(row: Channel) -> dict[str, Any]:
             "why": row.why,
             "sessions": row.sessions,
             "bytes": {"client": row.client_bytes, "server": row.server_bytes},
-            "findings": {str(s): row.findings[s] for s in reversed(Severity) if s in row.findings},
+            "findings": _counted(row.findings) if row.findings else {},
             "one_sided": row.one_sided or None,
             "first_seen": timestamp(row.first),
             "last_seen": timestamp(row.last),
@@ -111,6 +122,10 @@ def channel(row: Channel) -> dict[str, Any]:
     )
     record["tls"] = _tls(row) if row.tls else None
     return record
+
+
+def _counted(findings: dict[Severity, int]) -> dict[str, int]:
+    return {str(severity): findings[severity] for severity in sorted(findings, reverse=True)}
 
 
 def _tls(row: Channel) -> dict[str, Any]:
@@ -125,10 +140,8 @@ def _tls(row: Channel) -> dict[str, Any]:
 
 def certificate(found: Certificate, seen: int) -> dict[str, Any]:
     """A certificate as it stood when it was last seen (nanoseconds)."""
-    try:
-        expired = datetime.fromisoformat(found.not_after) < _EPOCH + timedelta(microseconds=seen // 1000)
-    except (ValueError, OverflowError):
-        expired = None
+    ends = _moment(found.not_after)
+    expired = None if ends is None else ends < seen
     return _present(
         {
             "subject": found.subject,
@@ -142,6 +155,15 @@ def certificate(found: Certificate, seen: int) -> dict[str, Any]:
             "expired": expired,
         }
     )
+
+
+@lru_cache(4096)
+def _moment(text: str) -> int | None:
+    """Nanoseconds since the epoch of an RFC 3339 time; None where it is none."""
+    try:
+        return int((datetime.fromisoformat(text) - _EPOCH) / timedelta(microseconds=1)) * 1000
+    except (ValueError, OverflowError, TypeError):
+        return None
 
 
 def summary(total: Summary, findings: list[Finding], channels: list[Channel]) -> dict[str, Any]:
