@@ -1,0 +1,217 @@
+"""The state's file: made for its owner alone, opened, checked, set aside when it is damaged (SQLite 3, WAL)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sniffer.errors import StateCorrupt, StateError, StateFull
+from sniffer.state import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# How long a writer waits for another. The longest we hold the file ourselves is a step of pruning, well under a second.
+BUSY_SECONDS = 10.0
+# Damaged files kept for whoever wants to look into them; a failing disk must not fill itself with them.
+MAX_SET_ASIDE = 3
+# What a write-ahead log may keep on disk when it is empty again; one large report can make it grow beyond.
+_JOURNAL_BYTES = 16 << 20
+# Synchronous: FULL waits for the disk at each commit, so that a power cut takes nothing that was recorded; there is one
+# commit a report, so it costs next to nothing. NORMAL leaves it to the next FULL commit: a mark "delivered" that a power
+# cut takes back has an item sent twice, which is allowed. Neither matters to kill -9: the kernel has the pages by then.
+FULL, NORMAL = "FULL", "NORMAL"
+_SUFFIXES = ("", "-wal", "-shm")
+_gates: dict[str, threading.Lock] = {}
+
+
+def _gate(path: Path) -> threading.Lock:
+    return _gates.setdefault(str(path.absolute()), threading.Lock())
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Write or checkpoint while no other thread of this process does.
+
+    SQLite has its own lock, but up to 3.51.2 a checkpoint that begins at the instant at which another connection commits
+    can lose pages (sqlite.org/wal.html, "The WAL-reset bug"); Debian 12 has 3.40. Waiting here is also fair, not polled.
+    """
+    gate = _gate(path)
+    if not gate.acquire(timeout=BUSY_SECONDS):
+        raise StateError(f"{path}: another thread has been writing for more than {BUSY_SECONDS:.0f} s")
+    try:
+        yield
+    finally:
+        gate.release()
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """What SQLite says, as our errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explain(path, error) from error
+
+
+def _explain(path: Path, error: sqlite3.Error) -> StateError:
+    code = (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF  # the rest says which kind of it
+    if code == sqlite3.SQLITE_FULL or (code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _full(path)):
+        return StateFull(f"{path}: no room on the disk; nothing of the last report was written")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StateCorrupt(f"{path}: the state database is damaged ({error})")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StateError(f"{path}: another process has been writing for more than {BUSY_SECONDS:.0f} s")
+    return StateError(f"{path}: {error}")
+
+
+def _full(path: Path) -> bool:
+    try:
+        room = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return room.f_bavail * room.f_frsize < 1 << 16
+
+
+@contextmanager
+def writing(db: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """One transaction: all of it is written, or, whatever is raised, nothing."""
+    with alone(path), explained(path):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+
+
+def connect(path: Path, *, synchronous: str, checkpoints: bool) -> sqlite3.Connection:
+    """A connection for writing to a file that is there. ``checkpoints``: whether its commits bring the log back into it."""
+    with alone(path), explained(path):
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA synchronous = {synchronous}")
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA secure_delete = FAST")  # what retention takes is gone from the file, user names too
+            db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
+            if not checkpoints:
+                db.execute("PRAGMA wal_autocheckpoint = 0")
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, for any process, also while another writes. StateError if there is no such file."""
+    if not path.is_file():
+        raise StateError(f"{path}: there is no state database here")
+    with explained(path):
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        with explained(path):
+            current(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def current(db: sqlite3.Connection, path: Path) -> None:
+    """StateError unless the file has the schema of this program."""
+    found = schema.version(db, str(path))
+    if found != schema.NEWEST:
+        raise StateError(f"{path}: schema {found} is older than this cleartap's {schema.NEWEST}; `cleartap watch` brings it up to date when it starts")
+
+
+def prepare(path: Path) -> None:
+    """Make the directory (0700) and the file (0600) where they are missing; take others' permissions from the file.
+
+    Before SQLite opens it: closing a descriptor of ours later would drop the locks SQLite holds (fcntl(2)).
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+    except OSError as error:
+        raise StateError(f"{path}: cannot be made or written: {error.strerror}") from error
+
+
+def occupy(path: Path) -> int:
+    """Make this process the one that watches into the file. The descriptor holds the lock; it goes with the process."""
+    name = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StateError(f"{name}: cannot be made: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(handle, 16, 0).decode("ascii", "replace").strip()
+        os.close(handle)
+        raise StateError(f"{path}: in use by another cleartap watch (process {holder or 'unknown'})") from error
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
+
+
+def check(db: sqlite3.Connection, path: Path) -> None:
+    """StateCorrupt if the file is damaged. Reads it whole where the last run did not end cleanly: then a disk may have failed."""
+    if schema.version(db, str(path)) == 0:
+        return
+    if db.execute("SELECT clean FROM watch").fetchone()[0]:
+        return
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise StateCorrupt(f"{path}: the state database is damaged")
+
+
+def set_aside(path: Path) -> tuple[Path, int]:
+    """Rename a damaged file with its log; its new name, and when it was last written (nanoseconds since the epoch).
+
+    Only while no connection of this process has it open: the last to close would remove the new file's log.
+    """
+    aside = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
+    written = 0
+    try:
+        for suffix in _SUFFIXES:
+            old = path.with_name(path.name + suffix)
+            if old.exists():
+                written = max(written, old.stat().st_mtime_ns)
+                old.rename(aside.with_name(aside.name + suffix))
+        for old in _excess(path):
+            for suffix in _SUFFIXES:
+                old.with_name(old.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"{path}: damaged, and cannot be set aside: {error.strerror}") from error
+    return aside, written
+
+
+def _excess(path: Path) -> list[Path]:
+    kept = [p for p in path.parent.iterdir() if p.name.startswith(f"{path.name}.corrupt-") and not p.name.endswith(_SUFFIXES[1:])]
+    return sorted(kept)[:-MAX_SET_ASIDE]
+
+
+def size(path: Path) -> int:
+    """Bytes on disk, the log included."""
+    total = 0
+    for suffix in _SUFFIXES[:2]:
+        try:
+            total += path.with_name(path.name + suffix).stat().st_size
+        except FileNotFoundError:  # no log while nobody writes
+            continue
+    return total
