@@ -86,6 +86,7 @@ class Crew:
             if place.inbox.closed:
                 self._leave(place)
                 if not place.done:
+                    place.done = not all(source.again for source in place.sources)
                     lost(place)
         now = time.monotonic()
         for place in self.places:

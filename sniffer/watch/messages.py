@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sniffer.capture.live import Counters
+    from sniffer.capture.source import Counters
     from sniffer.session import Report
     from sniffer.watch.sources import SourcePlan
 
@@ -28,15 +28,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Link:
-    """How a source stands. ``counters`` are since this worker opened it."""
+    """How a source stands. A ring's counters go on where those of the worker before stopped."""
 
     name: str
     counters: Counters
-    read: int  # packets that went through the session
+    opened: int  # packets counted when this worker opened it: what a dead one read and did not report lies before
     last: int  # the last packet's time, nanoseconds since the epoch; 0 before the first
     problem: str | None
     ended: bool
-    settled: bool  # everything the kernel has handed over has been read: what is missing is lost
     fill: float = 0.0  # the ring's used share
 
 

@@ -28,6 +28,7 @@ class Posture:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._told: OrderedDict[tuple[str, str], int] = OrderedDict()  # when, in packet time
+        self._now: dict[tuple[str, str], int] = {}  # told in the transaction that is under way
 
     def remember(self, findings: Iterable[tuple[str, str]]) -> None:
         """What was told before a restart: channel and rule."""
@@ -43,14 +44,24 @@ class Posture:
             if lasting is not None and candidate.rule.id not in lasting:
                 continue
             key = (whole.id, candidate.rule.id)
-            told = self._told.get(key)
+            told = self._now.get(key, self._told.get(key))
             if told is not None and whole.last - told < AGAIN_AFTER:
                 continue
             finding = found.add(candidate, whole, whole.protocol, 0, None, whole.last, "", remedy(whole.protocol))
             if finding is not None:
                 finding.count = int(told is None)
-                self._told[key] = whole.last
-                self._told.move_to_end(key)
+                self._now[key] = whole.last
+        return list(found)
+
+    def keep(self) -> None:
+        """What was told is recorded."""
+        for key, when in self._now.items():
+            self._told[key] = when
+            self._told.move_to_end(key)
+        self._now.clear()
         while len(self._told) > MAX_TOLD:
             self._told.popitem(last=False)
-        return list(found)
+
+    def forget(self) -> None:
+        """It is not: the next look tells it again."""
+        self._now.clear()

@@ -41,13 +41,13 @@ class Shedder:
     def __init__(self) -> None:
         self.step = NOTHING
         self._calm_since = 0.0
-        self._dropped = 0
+        self._dropped: int | None = None
 
     def look(self, now: float, *, dropped: int, fill: float, late: float) -> int:
         """The step from here on. ``now`` is a monotonic clock; ``dropped`` the kernel's count since the opening,
         ``fill`` the fullest ring's share, ``late`` the seconds between the wire and us.
         """
-        pressed = dropped > self._dropped or fill > FULL or late > LATE
+        pressed = (self._dropped is not None and dropped > self._dropped) or fill > FULL or late > LATE
         self._dropped = dropped
         if pressed:
             self.step, self._calm_since = min(self.step + 1, FLOWS), now

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import sys
+import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from sniffer.capture import open_capture
 from sniffer.capture.frames import PAD, Frames
-from sniffer.capture.live import Counters
+from sniffer.capture.overip import Stream, connect
+from sniffer.capture.source import Counters
 from sniffer.errors import CaptureError
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from sniffer.capture.frames import Reader
-    from sniffer.capture.live import LiveSource, RingSettings
+    from sniffer.capture.source import LiveSource, RingSettings
+
+_ENDED = "the writer has ended"
+# Between attempts to reach a pcap-over-IP server (seconds).
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 
 class SourcePlan(Protocol):
@@ -30,6 +36,14 @@ class SourcePlan(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def again(self) -> bool:
+        """Whether a worker that comes after a dead one can go on with it."""
+
+    @property
+    def live(self) -> bool:
+        """Whether silence on it is worth a word."""
 
     def open(self) -> LiveSource: ...
 
@@ -40,6 +54,7 @@ class RingPlan:
 
     settings: RingSettings
     socket: socket.socket
+    again = live = True
 
     @property
     def name(self) -> str:
@@ -52,84 +67,182 @@ class RingPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PortablePlan:
+    """An interface where there is no AF_PACKET: the worker opens it itself, with the privileges it was started with."""
+
+    settings: RingSettings
+    again = live = True
+
+    @property
+    def name(self) -> str:
+        return self.settings.interface
+
+    def open(self) -> LiveSource:
+        from sniffer.capture.portable import Portable
+
+        return Portable(self.settings)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamPlan:
     """A FIFO, standard input or a capture file, as an open descriptor (a Connection is what carries one across)."""
 
     name: str
     descriptor: Connection
+    live: bool = True
+    again = False  # its beginning, with the header, is gone
 
     def open(self) -> LiveSource:
-        return StreamSource(self.name, os.dup(self.descriptor.fileno()))
+        fd = os.dup(self.descriptor.fileno())
+        return Once(Stream(self.name, fd, _ENDED)) if self.live else FileSource(self.name, fd)
 
 
 @dataclass(frozen=True, slots=True)
 class RemotePlan:
     """pcap-over-IP: the worker connects by itself, and again when the connection is lost."""
 
-    host: str
-    port: int
+    url: str
+    again = live = True
 
     @property
     def name(self) -> str:
-        return f"{self.host}:{self.port}"
+        return self.url
 
     def open(self) -> LiveSource:
-        from sniffer.capture.overip import OverIp
-
-        return OverIp(self.host, self.port)
+        return Reconnecting(self.url)
 
 
-class StreamSource:
-    """A capture that comes through a descriptor; ``ended`` when it is over. See ``capture.live.LiveSource``."""
+class Once:
+    """A stream that is over when its writer has ended."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.name = stream.name
+        self.fileno, self.read, self.counters, self.close = stream.fileno, stream.read, stream.counters, stream.close
+
+    @property
+    def ended(self) -> bool:
+        return self._stream.problem is not None
+
+    @property
+    def problem(self) -> str | None:
+        """An end where a record ends is none."""
+        said = self._stream.problem
+        return None if said is None or said.endswith(_ENDED) else said
+
+
+class Reconnecting:
+    """A pcap-over-IP server that may come and go. Connecting is done aside: the worker goes on hearing its parent."""
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+        self.problem: str | None = "not connected yet"
+        self._stream: Stream | None = None
+        self._before = Counters()
+        self._pause, self._due = FIRST_PAUSE, 0.0
+        self._thread: threading.Thread | None = None
+
+    def fileno(self) -> int:
+        return self._stream.fileno() if self._stream else -1
+
+    def read(self, wait: float) -> Frames | None:
+        """The next batch, or None; while there is no connection it only waits."""
+        if self._stream is None and not self._connected(wait):
+            return None
+        assert self._stream is not None
+        frames = self._stream.read(wait)
+        if frames is not None:
+            self._pause = FIRST_PAUSE
+        elif self._stream.problem:
+            self._lost(self._stream.problem)
+        return frames
+
+    def _connected(self, wait: float) -> bool:
+        if self._thread is None and time.monotonic() >= self._due:
+            self._thread = threading.Thread(target=self._connect, name="connects", daemon=True)
+            self._thread.start()
+        if self._thread is None:
+            time.sleep(min(wait, max(0.0, self._due - time.monotonic())))
+            return False
+        self._thread.join(wait)
+        if self._thread.is_alive():
+            return False
+        self._thread = None
+        return self._stream is not None
+
+    def _connect(self) -> None:
+        try:
+            self._stream, self.problem = connect(self.name), None
+        except CaptureError as error:
+            self.problem = str(error)
+            self._wait()
+
+    def _lost(self, why: str) -> None:
+        assert self._stream is not None
+        self._before = self.counters()
+        self._stream.close()
+        self._stream, self.problem = None, why
+        self._wait()
+
+    def _wait(self) -> None:
+        self._due = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def counters(self) -> Counters:
+        """Over all connections."""
+        now = self._stream.counters() if self._stream else Counters()
+        return Counters(self._before.packets + now.packets, self._before.bytes + now.bytes)
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+class FileSource:
+    """A capture file read once, with its packets' times; ``ended`` when it is over. See ``capture.live.LiveSource``."""
 
     def __init__(self, name: str, descriptor: int) -> None:
         self.name = name
         self.problem: str | None = None
         self.ended = False
-        self._descriptor = descriptor
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLIN | select.POLLHUP)
+        self._counters = Counters()
+        # The descriptor becomes this process's standard input, which is how a capture without a path is read.
+        os.dup2(descriptor, 0)
+        os.close(descriptor)
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "rb", closefd=False)))
         self._reader: Reader | None = None
-        self._batches: Iterator[Frames] | None = None
-        self._counters = Counters(0, 0, 0, 0)
+        self._batches: Iterator[Frames] = self._read()
+
+    def _read(self) -> Iterator[Frames]:
+        self._reader = open_capture("-")
+        self._reader.name = self.name
+        yield from self._reader.batches()
 
     def fileno(self) -> int:
-        return self._descriptor
+        return 0
 
     def read(self, wait: float) -> Frames | None:
-        """The next batch, or None when ``wait`` seconds brought none."""
-        if self.ended or not self._poll.poll(wait * 1000):
+        """The next batch, or None at the end."""
+        if self.ended:
             return None
         try:
-            frames = next(self._opened(), None)
+            frames = next(self._batches, None)
         except CaptureError as error:
-            self.problem, self.ended = str(error), True
+            self.problem, self.ended = str(error).replace("standard input", self.name), True
             return None
         if frames is None:
             self.ended = True
             self.problem = self._reader.problem if self._reader else None
             return None
         self._counters.packets += len(frames)
-        self._counters.bytes += int(frames.size.sum())
+        self._counters.bytes += int(frames.wire.sum())
         return frames
-
-    def _opened(self) -> Iterator[Frames]:
-        """Opened when its first bytes are there: a capture that waits for its first packet sends not even a header."""
-        if self._batches is None:
-            # The descriptor becomes this process's standard input, unbuffered: a buffer would wait until it is full.
-            os.dup2(self._descriptor, 0)
-            sys.stdin = io.TextIOWrapper(io.FileIO(0, "rb", closefd=False))
-            self._reader = open_capture("-")
-            self._reader.name = self.name
-            self._batches = self._reader.batches()
-        return self._batches
 
     def counters(self) -> Counters:
         return replace(self._counters)
 
     def close(self) -> None:
         self.ended = True
-        os.close(self._descriptor)
 
 
 def together(batches: Sequence[Frames]) -> Frames:
@@ -142,11 +255,13 @@ def together(batches: Sequence[Frames]) -> Frames:
         parts.append(memoryview(frames.buffer)[:end])
         starts.append(total)
         total += end
-    columns = {name: np.concatenate([getattr(frames, name) for frames in batches]) for name in _COLUMNS if getattr(batches[0], name, None) is not None}
+    columns = {name: np.concatenate([getattr(frames, name) for frames in batches]) for name in _COLUMNS}
+    if any(frames.vlan is not None for frames in batches):
+        columns["vlan"] = np.concatenate([np.full(len(frames), -1, np.int64) if frames.vlan is None else frames.vlan for frames in batches])
     columns["offset"] = np.concatenate([frames.offset + start for frames, start in zip(batches, starts, strict=True)])
     order = np.argsort(columns["time"], kind="stable")
     buffer = b"".join((*parts, bytes(PAD)))
     return replace(batches[0], buffer=buffer, source="+".join(frames.source for frames in batches), **{name: column[order] for name, column in columns.items()})
 
 
-_COLUMNS = tuple(name for name in Frames.__dataclass_fields__ if name not in ("buffer", "source"))
+_COLUMNS = tuple(name for name in Frames.__dataclass_fields__ if name not in ("buffer", "source", "vlan"))

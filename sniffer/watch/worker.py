@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from sniffer import transport
-from sniffer.capture.live import Counters
+from sniffer.capture.privileges import no_dumps
 from sniffer.decode.filter import compile_filter
-from sniffer.watch.hardening import harden
+from sniffer.watch.boundary import Boundary
 from sniffer.watch.messages import STOP, Link, Message
 from sniffer.watch.pipe import Outbox
 from sniffer.watch.shedding import Shedder, SheddingSession
@@ -45,9 +45,9 @@ class Worker:
         self.session = SheddingSession(plan.key, strict=plan.strict)
         self.session.keep = keep
         self._sources: list[LiveSource] = [source.open() for source in plan.sources]
-        self._read = [0] * len(self._sources)
+        self._opened = [source.counters().packets for source in self._sources]
         self._last = [0] * len(self._sources)
-        self._idle = [False] * len(self._sources)
+        self._captured = 0.0  # processor seconds of reading
         self._shedder = Shedder()
         self._clock = Clock()
         self._reported = 0.0
@@ -93,11 +93,11 @@ class Worker:
         poll.poll(wait * 1000)
 
     def _take(self, i: int, wait: float) -> Frames | None:
+        before = time.thread_time()
         frames = self._sources[i].read(wait)
-        self._idle[i] = frames is None
+        self._captured += time.thread_time() - before
         if frames is None or not len(frames):
             return None
-        self._read[i] += len(frames)
         self._last[i] = max(self._last[i], int(frames.time[-1]))
         return frames
 
@@ -126,19 +126,20 @@ class Worker:
     def _message(self, *, last: bool = False) -> Message:
         links = [self._link(i) for i in range(len(self._sources))]
         late = self._clock.late()
-        # Only a ring loses what is not read in time; from a pipe the writer waits, or does the losing.
-        rings = [link for link in links if hasattr(self._sources[links.index(link)], "fill")]
         step = 0
-        if rings:
-            step = self._shedder.look(time.monotonic(), dropped=sum(link.counters.dropped for link in rings), fill=max(link.fill for link in rings), late=late)
+        # Only a ring loses what is not read in time; from a pipe the writer waits, or does the losing.
+        fills = [link.fill for link, source in zip(links, self._sources, strict=True) if hasattr(source, "fill")]
+        if fills:
+            step = self._shedder.look(time.monotonic(), dropped=sum(link.counters.dropped for link in links), fill=max(fills), late=late)
         self.session.step = step
-        return Message(self._plan.number, self._plan.generation, self.session.report(self._clock.now()), links, step, late, last)
+        report = self.session.report(self._clock.now())
+        report.stages["capture"], self._captured = self._captured, 0.0
+        return Message(self._plan.number, self._plan.generation, report, links, step, late, last)
 
     def _link(self, i: int) -> Link:
         source = self._sources[i]
-        counters: Counters = source.counters()
-        settled = self._idle[i] and counters.packets >= self._read[i]
-        return Link(source.name, counters, self._read[i], self._last[i], source.problem, getattr(source, "ended", False), settled, float(getattr(source, "fill", 0.0)))
+        ended = bool(getattr(source, "ended", False))
+        return Link(source.name, source.counters(), self._opened[i], self._last[i], source.problem, ended, float(getattr(source, "fill", 0.0)))
 
     def _finish(self) -> None:
         """Every flow ends; the last report is handed over, waiting for the parent now that nothing is captured."""
@@ -188,13 +189,12 @@ def main(plan: Plan, parent: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    harden()
+    no_dumps()
     # Flows hold no cycles, and looking for them every 700 objects costs a sixth of the time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    try:
-        Worker(plan, parent).run()
-    except BrokenPipeError:
-        pass  # the parent is gone, and with it all that this could be told to
-    except ConnectionResetError:
-        pass
+    with Boundary(f"worker {plan.number}"):
+        try:
+            Worker(plan, parent).run()
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the parent is gone, and with it all that this could be told to

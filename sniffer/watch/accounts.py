@@ -1,0 +1,152 @@
+"""What was read and what was lost, link by link, from the words of all workers; and when a word of it is an alert."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sniffer.session import Report
+from sniffer.summary import Summary
+from sniffer.watch.recorder import Said
+from sniffer.watch.shedding import STEPS
+from sniffer.watch.status import LinkStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sniffer.metrics import Metrics
+    from sniffer.watch.messages import Link, Message
+    from sniffer.watch.sources import SourcePlan
+    from sniffer.watch.status import Status
+
+# Rates are over so long (seconds): steady enough to read, fresh enough to see a change.
+RATE_OVER = 2.0
+
+
+@dataclass(slots=True)
+class _Part:
+    """One worker's share of a link."""
+
+    generation: int = 0
+    packets: int = 0
+    bytes: int = 0
+    dropped: int = 0
+    lost: int = 0  # read by workers that died before they reported it
+    problem: str | None = None
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class _Rate:
+    """The counts at the last look."""
+
+    at: float
+    packets: int = 0
+    bits: int = 0
+    dropped: int = 0
+    parts: dict[int, _Part] = field(default_factory=dict)
+    heard: int = 0  # by the clock, nanoseconds
+
+
+class Accounts:
+    """Keeps ``status`` and the metrics of capture up to date."""
+
+    def __init__(self, sources: Sequence[SourcePlan], status: Status, metrics: Metrics) -> None:
+        self._status, self._metrics = status, metrics
+        now, clock = time.monotonic(), time.time_ns()
+        self._live = {source.name for source in sources if source.live}
+        self._links = {source.name: _Rate(now, heard=clock) for source in sources}
+        self._steps: dict[int, tuple[int, float]] = {}
+        self._active: dict[int, int] = {}
+        self._restarts = self._told_restarts = 0
+        for name in self._links:
+            status.links[name] = LinkStatus(name)
+            metrics.link(name, up=True)
+
+    def take(self, message: Message) -> None:
+        """Count a worker's word."""
+        for link in message.links:
+            self._link(message, link)
+        report, status = message.report, self._status
+        first, *others = message.links
+        self._metrics.observe(report, first.name, worker=message.number)
+        for link in others:
+            # What is not of one link is counted once; these have a last packet of their own.
+            self._metrics.observe(Report([], [], Summary(last=link.last), {}, 0), link.name, worker=message.number)
+        for what, count in report.summary.shed.items():
+            self._metrics.shed(what, count)
+        status.total.add(report.summary)
+        self._active[message.number] = report.active
+        status.active = sum(self._active.values())
+        self._steps[message.number] = (message.step, message.late)
+        status.step = max(step for step, _ in self._steps.values())
+        status.late = max(late for _, late in self._steps.values())
+
+    def _link(self, message: Message, link: Link) -> None:
+        rate = self._links[link.name]
+        part = rate.parts.setdefault(message.number, _Part())
+        if message.generation != part.generation:
+            part.generation = message.generation
+            lost = max(0, link.opened - part.packets)
+            part.lost += lost
+            self._metrics.lost(link.name, "worker", lost)
+        if link.counters.packets > part.packets:
+            rate.heard = time.time_ns()
+        part.packets, part.bytes, part.dropped = link.counters.packets, link.counters.bytes, link.counters.dropped
+        part.problem, part.ended = link.problem, link.ended
+        # What was lost with a worker had been read, though nothing came of it: it is counted once, as lost.
+        self._metrics.capture(link.name, part.packets - part.lost, part.bytes, part.dropped, worker=message.number)
+        shown = self._status.links[link.name]
+        shown.last = max(shown.last, link.last)
+
+    def died(self, number: int) -> None:
+        """A worker is gone, and its flows with it."""
+        self._active.pop(number, None)
+        self._steps.pop(number, None)
+        self._status.active = sum(self._active.values())
+
+    def tick(self, workers: int, restarts: int) -> None:
+        """Bring sums and rates up to date."""
+        now = time.monotonic()
+        for name, rate in self._links.items():
+            shown = self._status.links[name]
+            parts = list(rate.parts.values())
+            shown.lost = sum(part.lost for part in parts)
+            shown.packets = sum(part.packets for part in parts) - shown.lost
+            shown.bytes = sum(part.bytes for part in parts)
+            shown.dropped = sum(part.dropped for part in parts)
+            shown.problem = next((part.problem for part in parts if part.problem), None)
+            shown.up = shown.problem is None and not _over(rate)
+            self._metrics.link(name, up=shown.up)
+            if now - rate.at >= RATE_OVER:
+                shown.packet_rate = (shown.packets - rate.packets) / (now - rate.at)
+                shown.bit_rate = (shown.bytes * 8 - rate.bits) / (now - rate.at)
+                rate.at, rate.packets, rate.bits = now, shown.packets, shown.bytes * 8
+        self._status.workers, self._status.restarts = workers, restarts
+        self._restarts = restarts
+        self._metrics.workers(workers, restarts)
+
+    def heard(self) -> dict[str, int]:
+        """When each link that is to speak last did, by the clock (nanoseconds since the epoch)."""
+        return {name: rate.heard for name, rate in self._links.items() if name in self._live and not _over(rate)}
+
+    def conditions(self) -> list[Said]:
+        """What has come up since the last time."""
+        said = []
+        for name, rate in self._links.items():
+            dropped = self._status.links[name].dropped
+            if dropped > rate.dropped:
+                said.append(Said("capture/dropping", name, True, f"{name}, {dropped - rate.dropped:,} packets", dropped - rate.dropped))
+            rate.dropped = dropped
+        if self._status.step:
+            said.append(Said("capture/shedding", "all", True, STEPS[self._status.step]))
+        if self._restarts > self._told_restarts:
+            count = self._restarts - self._told_restarts
+            said.append(Said("capture/worker-restarted", "all", True, f"{count} of {self._status.workers}", count))
+            self._told_restarts = self._restarts
+        return said
+
+
+def _over(rate: _Rate) -> bool:
+    return bool(rate.parts) and all(part.ended for part in rate.parts.values())

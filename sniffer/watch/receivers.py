@@ -1,0 +1,85 @@
+"""The receivers and their deliveries; whether one of them does not take what it is sent."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sniffer.delivery import Delivery
+from sniffer.errors import StateError
+from sniffer.outputs.open import open_sink
+from sniffer.outputs.text import clean
+from sniffer.watch.recorder import Said
+from sniffer.watch.status import SinkStatus
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from sniffer.config import Config
+    from sniffer.outputs.sink import Sink
+    from sniffer.state import SinkStats
+
+# A receiver that has things waiting and took none for so long (seconds) is wedged: long enough for its restart.
+WEDGED_AFTER = 60.0
+
+
+def open_sinks(config: Config) -> list[Sink]:
+    """All receivers of a configuration. Reads secret files, so it is done with the privileges of the start. UsageError."""
+    return [open_sink(output, config.sensor, resend_minutes=config.alerts.resend_minutes) for output in config.outputs]
+
+
+class Receivers:
+    """Delivers from the state's queues; ``stats`` as they stood at the last look."""
+
+    def __init__(self, path: str | os.PathLike[str], sinks: Sequence[Sink]) -> None:
+        self._path = path
+        self.sinks = list(sinks)
+        self.stats: dict[str, SinkStats] = {}
+        self._delivery = Delivery(path, sinks)
+        self._moved: dict[str, tuple[int, float]] = {}  # sent, and since when no more
+
+    def start(self) -> None:
+        self._delivery.start()
+
+    def wake(self) -> None:
+        self._delivery.wake()
+
+    def stop(self, timeout: float) -> bool:
+        """Deliver for so long (seconds), then end. Whether all ended."""
+        return self._delivery.stop(timeout)
+
+    def replace(self, sinks: Sequence[Sink], timeout: float) -> None:
+        """Other receivers from here on; what waits for one that is gone stays queued."""
+        self._delivery.stop(timeout)
+        self.sinks = list(sinks)
+        self._delivery = Delivery(self._path, sinks)
+        self._delivery.start()
+
+    def look(self) -> None:
+        """Ask how they stand."""
+        try:
+            self.stats = self._delivery.stats()
+        except StateError:
+            return  # the recorder says so
+        now = time.monotonic()
+        for name, stat in self.stats.items():
+            sent, since = self._moved.get(name, (-1, now))
+            if stat.sent != sent or not stat.queued:
+                since = now
+            self._moved[name] = (stat.sent, since)
+
+    def wedged(self) -> list[str]:
+        """Receivers that have taken nothing for a while though something waits; also those whose thread is gone."""
+        now = time.monotonic()
+        stuck = [name for name, (_, since) in self._moved.items() if name in self.stats and now - since >= WEDGED_AFTER]
+        return sorted({*stuck, *self._delivery.dead()})
+
+    def conditions(self) -> list[Said]:
+        """How each stands, for alerting."""
+        wedged = set(self.wedged())
+        return [Said("sink/undelivered", name, name in wedged, f"{name}, {stat.queued:,} waiting: {clean(stat.last_error, 200)}") for name, stat in self.stats.items()]
+
+    def shown(self) -> list[SinkStatus]:
+        wedged = set(self.wedged())
+        return [SinkStatus(name, stat.queued, stat.sent, stat.lost, stat.last_error if name in wedged or stat.queued and stat.last_error else "") for name, stat in self.stats.items()]
