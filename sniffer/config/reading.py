@@ -10,6 +10,7 @@ from pathlib import Path
 from platform import node
 from typing import Any
 
+from sniffer.config.checks import sent_in_clear
 from sniffer.config.settings import (
     AlertSettings,
     CaptureSettings,
@@ -18,7 +19,7 @@ from sniffer.config.settings import (
     StateSettings,
 )
 from sniffer.config.tables import FIELDS, LISTS, NEEDED, OTHERS, SECTIONS, SENSOR, USED, WRITTEN
-from sniffer.config.values import Base, Kind, Refused, is_, sent_in_clear
+from sniffer.config.values import Base, Kind, Refused, is_
 from sniffer.errors import UsageError
 
 # Of what ``changed`` names: what was opened with rights that are gone by then, or is held by other processes.
@@ -95,7 +96,9 @@ class _Reader:
         )
 
     def _tell(self, where: str, what: str, allowed: str) -> None:
-        self.problems.append(f"{where} {what}; allowed: {allowed}")
+        line = f"{where} {what}; allowed: {allowed}"
+        # A key in quotation marks may hold anything, also what would look like another line.
+        self.problems.append("".join(c if c.isprintable() else "?" for c in line))
 
     def _take(self, where: str, kind: Kind, value: object, base: Base) -> object | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from sniffer.config.checks import endpoint_wrong, matching, network_wrong, url_wrong
 from sniffer.config.settings import (
     FORMATS,
     KINDS,
@@ -22,21 +23,7 @@ from sniffer.config.settings import (
     StateSettings,
     Threshold,
 )
-from sniffer.config.values import (
-    Day,
-    File,
-    Headers,
-    Kind,
-    OneOf,
-    Several,
-    Text,
-    Whole,
-    YesNo,
-    endpoint_wrong,
-    matching,
-    network_wrong,
-    url_wrong,
-)
+from sniffer.config.values import Day, File, Headers, Kind, OneOf, Several, Text, Whole, YesNo
 
 _SEVERITY = OneOf(SEVERITIES)
 _NETWORK = Text("an address, or a network such as 10.1.0.0/24", network_wrong, empty=True)

@@ -13,10 +13,8 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from ipaddress import ip_network
 from pathlib import Path
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 _SHOWN = 60  # characters of a refused value that are repeated
 _NAMES = {bool: "true or false", int: "a number", float: "a fraction", list: "an array", tuple: "an array", dict: "a table"}
@@ -199,7 +197,10 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """The path of a file, made absolute. ``there``: it must exist. ``secret``: and nobody else may read it."""
+    """The path of a file, made absolute. ``there``: it must exist. ``secret``: and nobody else may read it.
+
+    A plain name of a secret file means systemd's credential of that name, if there is one.
+    """
 
     there: bool = False
     secret: bool = False
@@ -217,6 +218,8 @@ class File:
             return ""
         if not value.isprintable() or len(value) > 4000:
             raise Refused("is no path")
+        if self.secret and base.credentials is not None and "/" not in value and (base.credentials / value).is_file():
+            return str(base.credentials / value)  # the service manager has seen to who can read it
         path = Path(os.path.normpath(Path(value).expanduser() if value.startswith("~/") else base.directory / value))
         if self.there or self.secret:
             self._check(path, base)
@@ -250,62 +253,3 @@ def _others_can_read(path: Path, facts: os.stat_result, base: Base) -> bool:
     given = base.credentials is not None and path.is_relative_to(base.credentials)
     ours = facts.st_uid == 0 != os.geteuid() and facts.st_gid in (os.getegid(), *os.getgroups())
     return bool(stat.S_IMODE(facts.st_mode) & (0o037 if given or ours else 0o077))
-
-
-def network_wrong(value: str) -> str | None:
-    """A CIDR, or one address. Bits beyond the prefix are refused: they show that one of the two is not meant."""
-    try:
-        ip_network(value)
-    except ValueError as error:
-        return f"is {json.dumps(value[:_SHOWN])}, which has host bits set" if "host bits" in str(error) else ""
-    return None
-
-
-def endpoint_wrong(value: str, *, low: int = 1, port: bool = True) -> str | None:
-    """host:port, with an IPv6 address in brackets; the port not below ``low``, and left out only where ``port`` is False."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?", value, re.ASCII)
-    if not match or not _host(match[1], match[2]):
-        return ""
-    return "" if (port if match[3] is None else not low <= int(match[3]) <= 65535) else None
-
-
-def _host(six: str | None, other: str | None) -> bool:
-    if six is None and not re.fullmatch(r"[0-9.]+", other or ""):
-        return True
-    try:
-        return ip_network((six or other or "").partition("%")[0]).version == (6 if six else 4)
-    except ValueError:
-        return False
-
-
-def url_wrong(value: str) -> str | None:
-    """An absolute http or https URL without a user and a password in it (RFC 3986)."""
-    try:
-        parts = urlsplit(value)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        return ""
-    if "@" in parts.netloc:
-        return "has a user or a password in it"
-    if parts.hostname and parts.hostname.endswith("hooks.slack.com"):
-        return "is a secret as a whole: write it to a file of mode 0600 and name that as url_file"
-    return None if parts.scheme in ("http", "https") and host and port != 0 and not re.search(r"\s", value) else ""
-
-
-def sent_in_clear(url: str) -> bool:
-    """Whether what is sent to a URL crosses a network unencrypted."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and not loopback(parts.hostname or "")
-
-
-def loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_network(host).is_loopback
-    except ValueError:
-        return False
-
-
-def matching(pattern: str) -> Callable[[str], str | None]:
-    """The check that a text has a form."""
-    form = re.compile(pattern)
-    return lambda value: None if form.fullmatch(value) else ""
