@@ -201,5 +201,5 @@ def scan(data: bytes) -> list[tuple[int, int]]:
     try:
         scanner.scan(data, _note, context=hits, scratch=scanner.scratch)
     except scanner.stopped:
-        return hits
+        pass
     return hits

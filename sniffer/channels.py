@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
+from socket import inet_ntoa
 from typing import TYPE_CHECKING, NamedTuple
 
 from sniffer.events import Certificate, Encryption, Event, Greeting, Posture, Tls, Upgrade
@@ -34,7 +35,7 @@ _TLS_FIELDS = tuple(f.name for f in fields(Tls) if f.name != "span")
 def address(high: int, low: int) -> str:
     """An address of two 64-bit halves as text (IPv4 is held as ::ffff:a.b.c.d)."""
     if not high and low >> 32 == 0xFFFF:
-        return str(IPv4Address(low & 0xFFFFFFFF))
+        return inet_ntoa((low & 0xFFFFFFFF).to_bytes(4, "big"))
     return str(IPv6Address(high << 64 | low))
 
 
@@ -124,6 +125,8 @@ class Channel:
     @property
     def encryption(self) -> Encryption:
         """All sessions together: mixed when some were encrypted and some were not."""
+        if len(self.verdicts) == 1:
+            return next(iter(self.verdicts))
         known = [v for v, (sessions, _) in self.verdicts.items() if sessions > 0 and v is not Encryption.UNKNOWN]
         if not known:
             return Encryption.UNKNOWN
@@ -211,7 +214,6 @@ class Ledger:
         self._rows: dict[tuple[object, ...], Channel] = {}
         self._names: dict[tuple[int, int], str] = {}
         self.omitted = 0
-        self.attempts = 0  # flows in which nobody said anything: scans, refused connections
 
     def name(self, high: int, low: int) -> str:
         """An address as text, made once."""
@@ -250,10 +252,7 @@ class Ledger:
         return channel
 
     def end(self, ended: Ended, spec: Spec | None, facts: Facts | None, *, flipped: bool = False, told: Told | None = None) -> None:
-        """Count a flow that ended; ``told`` is what of it was counted while it went on."""
-        if not any(ended.bytes):
-            self.attempts += 1
-            return
+        """Count a flow that ended and in which something was said; ``told`` is what of it was counted while it went on."""
         channel = self.row(ended, spec, flipped=flipped)
         if channel is not None:
             self._count(channel, ended, spec, facts, flipped, told)

@@ -49,7 +49,8 @@ class Collector:
     def add(self, candidate: Candidate, channel: Channel, protocol: str, client_port: int, frame: int | None, time: int, source: str, remedy: str) -> Finding | None:
         """Take a candidate; the finding if it is new, None if it repeats a known one (which then counts one more)."""
         secret = candidate.secret
-        same = secret.fingerprint(self._key) or secret.mask
+        fingerprint = secret.fingerprint(self._key)
+        same = fingerprint or secret.mask
         identity = (candidate.rule.id, channel.client, channel.server, channel.port, channel.transport, channel.path, protocol, candidate.mechanism, candidate.username, same)
         known = self._found.get(identity)
         if known is not None:
@@ -71,7 +72,7 @@ class Collector:
             server=(channel.server, channel.port),
             path=channel.path,
             secret=secret,
-            fingerprint=secret.fingerprint(self._key) if candidate.rule.category is not Category.CHANNEL else None,
+            fingerprint=fingerprint if candidate.rule.category is not Category.CHANNEL else None,
             mechanism=candidate.mechanism,
             username=candidate.username,
             realm=candidate.realm,

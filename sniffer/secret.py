@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from typing import NoReturn
@@ -77,7 +76,7 @@ class Secret:
             return None
         value = re.sub(r"[\s-]", "", self._value) if self.kind in ("card", "iban", "ssn") else self._value
         text = f"{self.kind}\0{value}".encode("utf-8", "surrogateescape")
-        return "k1:" + hmac.new(key, text, hashlib.sha256).hexdigest()[:_FINGERPRINT_HEX]
+        return "k1:" + hmac.digest(key, text, "sha256").hex()[:_FINGERPRINT_HEX]
 
     def __bool__(self) -> bool:
         return bool(self._value)

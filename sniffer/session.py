@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import detectors
 from sniffer.capture import capture_set, open_capture
 from sniffer.channels import Channel, Ended, Ledger, Told
 from sniffer.collect import Collector
+from sniffer.cycles import rare_collections
 from sniffer.decode import Decoder
 from sniffer.dissectors import registry
 from sniffer.errors import CaptureError
@@ -55,19 +54,6 @@ class Report:
     summary: Summary
     stages: dict[str, float]  # seconds by stage
     active: int  # flows in the table
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for reference cycles seldom: flows hold none, and the default looks every 700 objects cost a sixth of a scan."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 class Session:
@@ -131,7 +117,7 @@ class Session:
     def run(self, readers: Iterable[Reader], progress: Callable[[Reader], None] | None = None) -> None:
         """Read captures one after the other; flows that cross from one into the next stay whole."""
         start = time.perf_counter()
-        with _rare_collections():
+        with rare_collections():
             for reader in readers:
                 self.summary.sources.append(reader.name)
                 for frames in reader.batches():
@@ -206,7 +192,7 @@ class Session:
     def _count(self) -> None:
         """Bring the summary up to date."""
         summary, tracker = self.summary, self._tracker
-        summary.flows, summary.attempts = tracker.flows, self.ledger.attempts
+        summary.flows, summary.attempts = tracker.flows, tracker.attempts
         summary.undecoded, summary.fragments = self.decoder.undecoded, self.decoder.fragments
         summary.reassembly, summary.anomalies, summary.bugs = tracker.seen, self._engine.anomalies, self._engine.bugs
         summary.truncated, summary.gaps, summary.gap_bytes = tracker.truncated, tracker.gaps, tracker.gap_bytes

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from sniffer import transport
 from sniffer.capture.window import SIZE
+from sniffer.cycles import rare_collections
 from sniffer.decode.packets import Packets
 
 if TYPE_CHECKING:
@@ -230,9 +231,10 @@ def _work(make: Callable[[], Session], slots: list[_Slot], pipe: Connection, ack
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the reader is interrupted, and ends the others
     session = make()
     busy = time.process_time()
-    while told := pipe.recv_bytes():
-        part: Part = pickle.loads(told)  # noqa: S301  (our own process at the other end)
-        session.follow(slots[part.slot].get(part), part.paths, part.now)
-        os.write(acks, _ACK.pack(part.slot, time.process_time() - busy))
-    session.end()
-    pipe.send_bytes(transport.dumps(session.report(session.summary.last)))
+    with rare_collections():
+        while told := pipe.recv_bytes():
+            part: Part = pickle.loads(told)  # noqa: S301  (our own process at the other end)
+            session.follow(slots[part.slot].get(part), part.paths, part.now)
+            os.write(acks, _ACK.pack(part.slot, time.process_time() - busy))
+        session.end()
+        pipe.send_bytes(transport.dumps(session.report(session.summary.last)))

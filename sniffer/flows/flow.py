@@ -73,7 +73,20 @@ class Flow:
         marks.append(mark)
         if len(marks) > MAX_MARKS:
             del marks[: MAX_MARKS // 2]
-        self._deliver(SIDES[raw_side ^ self.flip], offset, data)
+        side = SIDES[raw_side ^ self.flip]
+        dissector = self.dissector
+        if dissector is None or self.resume is not None or self.done:
+            self._deliver(side, offset, data)
+            return
+        if len(data) <= MAX_REPLAY:
+            self.last[side] = (offset, data)
+        # As in _run, which this would call: most turns go this way.
+        try:
+            events = dissector.feed(side, offset, data)
+            if events:
+                self._take(events)
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
 
     def gap(self, raw_side: int, offset: int, size: int) -> None:
         """Bytes that were on the wire but not in the capture."""
@@ -125,14 +138,17 @@ class Flow:
             events = call(*args)
             if events:
                 self._take(events)
-        except Malformed as error:
-            if self.held:
-                raise  # the guess was wrong: _start tries the next
-            self.engine.anomaly(self.spec, str(error))
-            self._stop()
         except Exception as error:  # noqa: BLE001
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, Malformed):
             self.engine.bug(self.spec, error)
-            self._stop()
+        elif self.held:
+            raise error  # the guess was wrong: _start tries the next
+        else:
+            self.engine.anomaly(self.spec, str(error))
+        self._stop()
 
     def _stop(self) -> None:
         self.done = True

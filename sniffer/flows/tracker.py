@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from sniffer.flows.key import keys
 from sniffer.flows.reassembly import Piece, Receiver, distance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sniffer.decode.packets import Packets
     from sniffer.flows.engine import Engine
@@ -36,6 +35,10 @@ TIMEOUT_SILENT = 30 * _SECOND  # nobody has said anything: half-open, scans
 TIMEOUT_CLOSED = 10 * _SECOND  # kept for stragglers, so that they don't look like a new flow
 # Bytes joined into one call of a dissector; larger turns are cut so that nobody needs to hold more.
 MAX_TURN = 256 * 1024
+
+
+# Turns of a flow in one batch that are read before it is asked again whether anybody wants the rest: a TLS handshake.
+EARLY_TURNS = 4
 
 
 class _Sorted:
@@ -73,6 +76,7 @@ class Tracker:
         self.gap_bytes = 0
         self.truncated = 0
         self.flows = 0
+        self.attempts = 0  # flows in which nobody said anything: scans, refused connections
         self.evicted = 0
         self.source = ""
         self._swept = 0
@@ -242,36 +246,52 @@ class Tracker:
             self._closed(ended[table.fin[ended].all(axis=1)])
 
     def _turns(self, packets: Packets, batch: _Sorted, r: Slots, slot: Slots, side: Column, at: Column, length: Column) -> None:
-        """A turn is a run of in-order packets of one side of one flow: one join, one call."""
+        """A turn is a run of in-order packets of one side of one flow: one join, one call.
+
+        The first turns of each flow come first: most flows are encrypted, and after their handshake nobody wants the rest.
+        """
+        fresh = slot[1:] != slot[:-1]
+        switch = fresh | (side[1:] != side[:-1]) | (at[1:] != at[:-1] + length[:-1])
+        first = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(switch) + 1))
+        counts = np.diff(np.append(first, len(r)))
+        until = at[first + counts - 1] + length[first + counts - 1]
+        row, which = slot[first], side[first]
+        flows = np.concatenate((np.zeros(1, np.int64), np.flatnonzero(row[1:] != row[:-1]) + 1))
+        place = np.arange(len(first)) - np.repeat(flows, np.diff(np.append(flows, len(first))))
         order = batch.order[r]
-        switch = (slot[1:] != slot[:-1]) | (side[1:] != side[:-1]) | (at[1:] != at[:-1] + length[:-1])
-        begins = [0, *(np.flatnonzero(switch) + 1).tolist(), len(r)]
-        begin = packets.at[order]
-        low, high = begin.tolist(), (begin + length).tolist()
-        frames, times = packets.number[order].tolist(), packets.time[order].tolist()
-        slots, sides, offsets, sizes = slot.tolist(), side.tolist(), at.tolist(), length.tolist()
+        for chosen in (place < EARLY_TURNS, place >= EARLY_TURNS):
+            some = chosen & self.table.wanted[row] & (until > self.table.skip[row, which])
+            if some.any():
+                turns = zip(row[some].tolist(), which[some].tolist(), at[first[some]].tolist(), until[some].tolist(), counts[some].tolist(), strict=True)
+                mine = np.repeat(some, counts)
+                self._deliver(packets, order[mine], length[mine], turns)
+
+    def _deliver(self, packets: Packets, order: Slots, length: Column, turns: Iterable[tuple[int, int, int, int, int]]) -> None:
+        """Join and hand over turns of (row, side, offset, end, packets); ``order`` and ``length`` are of their packets in turn."""
+        low = packets.at[order]
+        lows, highs = low.tolist(), (low + length).tolist()
+        frames, times, sizes = packets.number[order].tolist(), packets.time[order].tolist(), length.tolist()
         buffer = memoryview(packets.buffer)
         flows = self.table.flow
-        for first, last in pairwise(begins):
-            row = slots[first]
+        stop = 0
+        for row, side, offset, until, count in turns:
+            begin = stop
+            stop += count
             flow = flows[row] or self._flow(row)
-            if flow.done:
+            if flow.done or until <= flow.skip[side]:
                 continue
-            if last - first == 1:
-                data = bytes(buffer[low[first] : high[first]])
-                self._hand(flow, sides[first], offsets[first], data, None, frames[first:last], times[first:last])
-                continue
-            while first < last:
-                stop = first + 1
-                size = sizes[first]
-                while stop < last and size < MAX_TURN:
-                    size += sizes[stop]
-                    stop += 1
-                data = b"".join([buffer[low[i] : high[i]] for i in range(first, stop)])
-                self._hand(flow, sides[first], offsets[first], data, sizes[first:stop], frames[first:stop], times[first:stop])
-                first = stop
+            if count == 1:
+                self._hand(flow, side, offset, bytes(buffer[lows[begin] : highs[begin]]), None, frames[begin:stop], times[begin:stop])
+            elif until - offset <= MAX_TURN:
+                data = b"".join([buffer[low:high] for low, high in zip(lows[begin:stop], highs[begin:stop], strict=True)])
+                self._hand(flow, side, offset, data, sizes[begin:stop], frames[begin:stop], times[begin:stop])
+            else:
+                for i in range(begin, stop):
+                    self._hand(flow, side, offset, bytes(buffer[lows[i] : highs[i]]), None, frames[i : i + 1], times[i : i + 1])
+                    offset += sizes[i]
 
-    def _hand(self, flow: Flow, side: int, offset: int, data: bytes, sizes: list[int] | None, frames: list[int], times: list[int]) -> None:
+    @staticmethod
+    def _hand(flow: Flow, side: int, offset: int, data: bytes, sizes: list[int] | None, frames: list[int], times: list[int]) -> None:
         """Give a flow the part of a turn that it has not asked to skip."""
         start, skip = offset, flow.skip[side]
         if skip > offset:
@@ -448,8 +468,14 @@ class Tracker:
         self.table.release(slots)
 
     def _report(self, slots: Slots) -> None:
-        """Close the flows of these rows and tell the ledger."""
+        """Close the flows of these rows and tell the ledger. Those in which nobody said anything are only counted."""
         table = self.table
+        said = (table.bytes[slots] > 0).any(axis=1)
+        flows = table.flow
+        # What of a batch came after its ports were used again is counted with the flow before: such a one has an object, no bytes.
+        said[~said] = [flows[slot] is not None for slot in slots[~said].tolist()]
+        self.attempts += len(slots) - int(np.count_nonzero(said))
+        slots = slots[said]
         for slot, ended in zip(slots.tolist(), self.ended(slots), strict=True):
             flow = table.flow[slot]
             if flow is not None:
@@ -458,7 +484,10 @@ class Tracker:
 
     def ended_row(self, slot: int) -> Ended:
         """One row as plain numbers, while its flow goes on."""
-        return self.ended(np.array([slot]))[0]
+        t = self.table
+        ends = (int(t.client_high[slot]), int(t.client_low[slot]), int(t.server_high[slot]), int(t.server_low[slot]), int(t.client_port[slot]), int(t.server_port[slot]))
+        path = self.paths.get(int(t.path[slot]), ())
+        return Ended(slot, *ends, int(t.protocol[slot]), path, int(t.first[slot]), int(t.last[slot]), tuple(t.packets[slot].tolist()), tuple(t.bytes[slot].tolist()))
 
     def ended(self, slots: Slots) -> list[Ended]:
         """The rows as plain numbers."""
