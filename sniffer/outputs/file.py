@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from sniffer.outputs.net import reason
 from sniffer.outputs.sink import SinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sniffer.config import OutputSettings
     from sniffer.outputs.sink import Item
@@ -32,22 +33,28 @@ class FileSink:
     def send(self, items: Sequence[Item]) -> None:
         """Append all. Raises SinkError, for instance for a full disk; no half line is left behind then."""
         lines = [(one_line(item, self._sensor, self._form) + "\n").encode() for item in items]
-        try:
+        with self._told():
             self._open()
             for line in lines:
                 self._append(line)
             os.fsync(self._handle)
-        except OSError as error:
-            self.close()
-            raise SinkError(f"{self._path}: {reason(error)}") from None
 
     def check(self) -> None:
         """Whether it can be written; makes it if there is none. Raises SinkError."""
-        try:
+        with self._told():
             self._open()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Any error closes the file and is a SinkError."""
+        try:
+            yield
         except OSError as error:
             self.close()
             raise SinkError(f"{self._path}: {reason(error)}") from None
+        except SinkError:
+            self.close()
+            raise
 
     def close(self) -> None:
         if self._handle >= 0:
