@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     class SinkStats(Protocol):
         """What is read of a sink's statistics; counts are totals, ``last_success`` is nanoseconds since the epoch."""
 
-        queued: int
-        queued_bytes: int
-        sent: int
-        failures: int
-        lost: int
-        last_success: int | None
+        @property
+        def queued(self) -> int: ...
+        @property
+        def queued_bytes(self) -> int: ...
+        @property
+        def sent(self) -> int: ...
+        @property
+        def failures(self) -> int: ...
+        @property
+        def lost(self) -> int: ...
+        @property
+        def last_success(self) -> int | None: ...
 
 
 Labels = tuple[str, ...]

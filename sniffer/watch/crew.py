@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import socket
 import time
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from multiprocessing.util import get_temp_dir
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sniffer import transport
+from sniffer.capture import privileges
 from sniffer.watch import worker
 from sniffer.watch.messages import STOP, Message, Plan
 from sniffer.watch.pipe import Inbox
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 # One that lived so long is taken to have been well.
 WELL_AFTER = 60.0
+# What sniffer.watch.preload looks for; not imported from there, for that would load everything here.
+DROP = "CLEARTAP_FORK_SERVER"
 # Messages taken from one worker before the next is heard.
 AT_ONCE = 4
 
@@ -56,7 +63,22 @@ class Crew:
         self._context.set_forkserver_preload(["sniffer.watch.preload"])
         self._stopping = False
 
+    def prepare(self, *, drop: bool) -> None:
+        """Start the fork server. With ``drop`` it keeps no privilege, and so none of the workers has any."""
+        if drop:
+            os.environ[DROP] = "1"
+        try:
+            forkserver.ensure_running()
+        finally:
+            os.environ.pop(DROP, None)
+        if drop and os.geteuid() == 0:
+            # Its socket lies in a directory of root's alone: it is to be reached by the account that root becomes.
+            place, owner = Path(get_temp_dir()), privileges.account()
+            for each in (*place.iterdir(), place):
+                os.chown(each, *owner)
+
     def start(self) -> None:
+        """Start all workers."""
         for place in self.places:
             self._fill(place)
 

@@ -29,7 +29,8 @@ MOST_WORKERS = 4
 
 def workers(asked: int) -> int:
     """How many workers share the interfaces."""
-    return asked or max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return asked or max(1, min(MOST_WORKERS, processors - 1))
 
 
 def open_interfaces(settings: CaptureSettings) -> list[tuple[SourcePlan, ...]]:

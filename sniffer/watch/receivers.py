@@ -37,6 +37,7 @@ class Receivers:
         self.sinks = list(sinks)
         self.stats: dict[str, SinkStats] = {}
         self._delivery = Delivery(path, sinks)
+        self._failures: dict[str, int] = {}  # when it last took something
         self._moved: dict[str, tuple[int, float]] = {}  # sent, and since when no more
 
     def start(self) -> None:
@@ -67,6 +68,7 @@ class Receivers:
             sent, since = self._moved.get(name, (-1, now))
             if stat.sent != sent or not stat.queued:
                 since = now
+                self._failures[name] = stat.failures
             self._moved[name] = (stat.sent, since)
 
     def wedged(self) -> list[str]:
@@ -75,6 +77,11 @@ class Receivers:
         stuck = [name for name, (_, since) in self._moved.items() if name in self.stats and now - since >= WEDGED_AFTER]
         return sorted({*stuck, *self._delivery.dead()})
 
+    def failing(self) -> bool:
+        """Whether all that waits, waits for receivers whose last attempts failed."""
+        waiting = [(name, stat) for name, stat in self.stats.items() if stat.queued]
+        return all(stat.failures > self._failures.get(name, 0) for name, stat in waiting)
+
     def conditions(self) -> list[Said]:
         """How each stands, for alerting."""
         wedged = set(self.wedged())
@@ -82,4 +89,4 @@ class Receivers:
 
     def shown(self) -> list[SinkStatus]:
         wedged = set(self.wedged())
-        return [SinkStatus(name, stat.queued, stat.sent, stat.lost, stat.last_error if name in wedged or stat.queued and stat.last_error else "") for name, stat in self.stats.items()]
+        return [SinkStatus(name, stat.queued, stat.sent, stat.lost, stat.last_error if name in wedged or (stat.queued and stat.last_error) else "") for name, stat in self.stats.items()]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sniffer.alerting import Alerting
-from sniffer.errors import StateError, StateFull
+from sniffer.errors import StateCorrupt, StateError, StateFull
 from sniffer.findings import Severity
 from sniffer.outputs import record
 from sniffer.outputs.sink import Item
@@ -55,6 +55,7 @@ class Recorder:
         self._state = state
         self.pending = Pending()
         self.trouble = ""
+        self.damaged = False  # the state is to be renewed
         self.errors: Counter[str] = Counter()  # failed writes, by reason
         self._posture = Posture(key)
         self.channels: Counter[str] = Counter()  # by verdict
@@ -75,15 +76,19 @@ class Recorder:
         """Alerts as the state has them: what a failed transaction had advanced is taken back with it."""
         self.alerting = Alerting(self._config.alerts, self.policy, self._config.sensor, self._state.alerts())
 
+    def told(self, rule: str, channels: Iterable[str]) -> None:
+        """Channels of which the ledger's own finding is on record."""
+        self._posture.remember((channel, rule) for channel in channels)
+
     def take(self, report: Report) -> None:
         """A worker's report; recorded with the next commit."""
         self.pending.add(report)
 
-    def commit(self, now: int, conditions: Iterable[Said] = (), heard: Mapping[str, int] | None = None) -> Recorded | None:
+    def commit(self, now: int, conditions: Iterable[Said] = (), heard: Mapping[str, int] | None = None, *, force: bool = False) -> Recorded | None:
         """Record what waits and how the sensor's own conditions stand, and tick. None when it could not be written: it is
         tried again later. ``heard`` is when each link last had a packet. Times in nanoseconds since the epoch, by the clock.
         """
-        if self.trouble and time.monotonic() < self._retry:
+        if self.trouble and time.monotonic() < self._retry and not force:
             return None
         findings, channels = self.pending.rows()
         try:
@@ -102,6 +107,7 @@ class Recorder:
         self.errors["full" if isinstance(error, StateFull) else "other"] += 1
         self.trouble, self._retry = str(error), time.monotonic() + RETRY_AFTER
         self._posture.forget()
+        self.damaged = isinstance(error, StateCorrupt)
         try:
             self._restore()
         except StateError as worse:

@@ -80,7 +80,7 @@ class LogView:
     def _say(self, kind: str, text: str) -> None:
         moment = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
         try:
-            print(f"{moment} {kind:<8}{text}", file=self._stream, flush=True)
+            print(f"{moment} {kind:<9}{text}", file=self._stream, flush=True)
         except (OSError, ValueError):
             pass  # whoever read the log is gone; the watch goes on
 

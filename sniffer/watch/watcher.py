@@ -1,0 +1,312 @@
+"""The parent: hears the workers, records, tells, measures; starts, reloads and stops."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING
+
+from sniffer import posture
+from sniffer.config import NEEDS_RESTART, changed
+from sniffer.errors import StateError, UsageError
+from sniffer.metrics import Endpoint, Metrics
+from sniffer.outputs.text import clean
+from sniffer.state import State
+from sniffer.watch.accounts import Accounts
+from sniffer.watch.crew import Crew
+from sniffer.watch.notify import Notifier
+from sniffer.watch.opening import give_up
+from sniffer.watch.receivers import Receivers, open_sinks
+from sniffer.watch.recorder import Recorder, Said
+from sniffer.watch.signals import Signals
+from sniffer.watch.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sniffer.config import Config
+    from sniffer.outputs.sink import Sink
+    from sniffer.watch.crew import Place
+    from sniffer.watch.messages import Message
+    from sniffer.watch.recorder import Recorded
+    from sniffer.watch.sources import SourcePlan
+    from sniffer.watch.view import View
+
+# How long one wait for workers and signals lasts, and how often all else is looked at (seconds).
+WAIT, TICK = 0.25, 0.5
+PRUNE_EVERY = 300.0
+# What a stop gives the workers to tell their last, and the receivers to take what waits (seconds). Together below the
+# 45 s of the service's TimeoutStopSec.
+LAST_REPORTS, LAST_DELIVERIES = 15.0, 10.0
+# The main loop turns several times a second; after so long without (seconds) it is not well.
+STANDSTILL = 30.0
+EXIT_CLEAN, EXIT_UNREADABLE, EXIT_AT_ONCE = 0, 3, 130
+
+
+class Watcher:
+    """One run. What needs privileges has been opened by whoever makes it; ``run`` gives them up first.
+
+    ``reread`` gives the configuration anew (UsageError: what is wrong with it). With ``hold`` it goes on serving metrics
+    when every source has ended.
+    """
+
+    def __init__(
+        self, config: Config, shares: Sequence[tuple[SourcePlan, ...]], sinks: Sequence[Sink], key: bytes, view: View,
+        *, reread: Callable[[], Config], filter: str = "", hold: bool = False,
+    ) -> None:  # fmt: skip
+        self._config, self._key, self._view, self._reread, self._hold = config, key, view, reread, hold
+        self.status = Status(started=time.time())
+        sources = {source.name: source for share in shares for source in share}
+        severities = [(entry.rule or "*", entry.severity) for entry in config.severities]
+        self.metrics = Metrics(list(sources), [sink.name for sink in sinks], top=config.metrics.top, severities=severities)
+        self._accounts = Accounts(list(sources.values()), self.status, self.metrics)
+        self._crew = Crew(shares, key, filter)
+        self._sinks = list(sinks)
+        self._endpoint: Endpoint | None = None
+        if config.metrics.listen:
+            self._endpoint = Endpoint(self.metrics, config.metrics.listen, config.metrics.web_config, self.healthy, self.ready)
+        self._notifier = Notifier()
+        self._said: dict[tuple[str, str], Said] = {}
+        self._turned = time.monotonic()
+        self._ticked = self._pruned = 0.0
+        self._trouble = ""
+        self._watching = False
+
+    # What the endpoint asks, from its threads.
+
+    def healthy(self) -> str | None:
+        """None, or why not."""
+        return "the main loop stands still" if time.monotonic() - self._turned > STANDSTILL else None
+
+    def ready(self) -> str | None:
+        """None when every link is open, the state can be written and no receiver is wedged; else the first reason why not."""
+        if not self._watching:
+            return "not watching yet, or no more"
+        if self._crew.alive < len(self._crew.places) and not self._crew.done:
+            return "a worker is down"
+        problem = next((f"{link.name}: {link.problem}" for link in self.status.links.values() if link.problem), None)
+        if problem or self._trouble:
+            return clean(problem or self._trouble, 200)
+        wedged = self._receivers.wedged()
+        return f"not taking what is sent: {', '.join(wedged)}" if wedged else None
+
+    # The run.
+
+    def run(self) -> int:
+        """Watch until stopped, or until every source has ended; the exit code."""
+        with Signals() as signals:
+            self._crew.prepare(drop=True)
+            give_up()
+            self._begin()
+            try:
+                code = self._loop(signals)
+            finally:
+                self._crew.close()
+                self._state.close()
+                if self._endpoint is not None:
+                    self._endpoint.stop()
+            self._view.close(self.status)
+        return code
+
+    def _begin(self) -> None:
+        """Open the state, tell what was not watched, start everything."""
+        config = self._config
+        limits = {output.name: output.queue_mb << 20 for output in config.outputs}
+        self._state = State(config.state.path, sensor=config.sensor, retention_days=config.state.retention_days, max_bytes=config.state.max_mb << 20, limits=limits)
+        for notice in self._state.notices:
+            self._view.note(notice, bad=True)
+        self._recorder = Recorder(self._state, config, self._sinks, self._key)
+        channels = self._state.channels()
+        self._recorder.know(channels)
+        self.metrics.channels(channels)
+        for rule in posture.RULES:
+            self._recorder.told(rule.id, (row.record.get("channel", "") for row in self._state.findings(rule=rule.id)))
+        self._unwatched()
+        self._receivers = Receivers(self._state.path, self._sinks)
+        self._receivers.start()
+        if self._endpoint is not None:
+            self._endpoint.start()
+            host, port = self._endpoint.address
+            self._view.note(f"metrics on {'https' if config.metrics.web_config else 'http'}://{host}:{port}/metrics")
+        self._crew.start()
+        self._watching = True
+        self._view.note(f"watching {', '.join(self.status.links)} with {len(self._crew.places)} worker(s)")
+        self._notifier.say("READY=1", f"STATUS=watching {', '.join(self.status.links)}")
+
+    def _unwatched(self) -> None:
+        for interval in self._state.begin(time.time_ns()):
+            seconds = (interval.until - interval.start) / 1e9
+            self.status.unwatched += seconds
+            self.metrics.unwatched(seconds)
+            text = f"not watched for {seconds:,.1f} s before this start ({interval.reason})"
+            self._view.note(text, bad=interval.reason != "stopped")
+            self._say(Said("capture/unwatched", "start", True, text))
+
+    def _loop(self, signals: Signals) -> int:
+        while not signals.stops:
+            self._turn(signals)
+            if signals.reread:
+                signals.reread = False
+                self._reload()
+            if self._crew.done and not self._hold:
+                break
+        return self._stop(signals)
+
+    def _turn(self, signals: Signals) -> None:
+        """Wait, hear, record, look after the rest."""
+        poll = select.poll()
+        poll.register(signals.fileno(), select.POLLIN)
+        for end in self._crew.ends():
+            poll.register(end, select.POLLIN)
+        poll.poll(WAIT * 1000)
+        signals.clear()
+        self._turned = time.monotonic()
+        self._crew.hear(self._take, self._lost)
+        if self._turned - self._ticked >= TICK:
+            self._ticked = self._turned
+            self._tick()
+
+    def _take(self, message: Message) -> None:
+        self._accounts.take(message)
+        self._recorder.take(message.report)
+
+    def _lost(self, place: Place) -> None:
+        self._accounts.died(place.number)
+        what = "is started again" if not place.done else "had what cannot be read again: its source is lost"
+        self._view.note(f"worker {place.number} died and {what}; what it had read since its last report is lost", bad=True)
+
+    def _tick(self) -> None:
+        """Everything that is due twice a second."""
+        self._accounts.tick(self._crew.alive, self._crew.restarts)
+        self._receivers.look()
+        for said in (*self._accounts.conditions(), *self._receivers.conditions()):
+            self._say(said)
+        self._commit()
+        self.metrics.sinks(self._receivers.stats)
+        self.metrics.alerts(self._recorder.alerting.firing())
+        self.metrics.pending(len(self._recorder.pending))
+        self.metrics.state(self._state.size, self._recorder.errors)
+        self.status.sinks = self._receivers.shown()
+        self.status.alerts = sum(self._recorder.alerting.firing().values())
+        self.status.channels = self._recorder.channels
+        self.status.backlog = len(self._recorder.pending)
+        self._view.refresh(self.status)
+        self._notifier.beat(self.status.line())
+        if self._turned - self._pruned >= PRUNE_EVERY:
+            self._prune()
+
+    def _say(self, said: Said) -> None:
+        self._said[said.rule, said.key] = said
+
+    def _commit(self, *, force: bool = False) -> None:
+        """Record what waits, and say so when it cannot be or can again."""
+        before, was = time.thread_time(), self._trouble
+        recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), force=force)
+        self._trouble = self.status.trouble = self._recorder.trouble
+        if recorded is None:
+            if self._trouble and not was:
+                self._view.note(f"{self._trouble}; watching on, findings are held in memory", bad=True)
+            if self._recorder.damaged:
+                self._renew()
+            return
+        self._said.clear()
+        if was:
+            lost = self._recorder.pending.lost_findings
+            self._view.note(f"the state can be written again; {lost:,} findings were let go since the start for want of room in memory", bad=bool(lost))
+        # What could not be told while the disk was full is told now, and at the next commit that it is over.
+        self._say(Said("state/full", "state", bool(was), was))
+        self.metrics.stage("record", time.thread_time() - before)
+        self._show(recorded)
+        self._receivers.wake()
+
+    def _show(self, recorded: Recorded) -> None:
+        for found, judged in recorded.seen:
+            if judged.suppressed_by is None:
+                self.metrics.finding(found.rule.id, judged.severity, found.last_seen, found.id in recorded.fresh)
+            elif found.id in recorded.fresh:
+                self.metrics.suppressed(found.rule.id)
+        self.metrics.channels(recorded.channels)
+        for shown in recorded.new:
+            if not shown.suppressed:
+                self.status.findings[str(shown.severity)] += 1
+            self.status.recent.append(shown)
+            self._view.finding(shown)
+
+    def _renew(self) -> None:
+        """The state is damaged: set aside, and a new one begun."""
+        self._receivers.stop(1.0)
+        self._state.renew()
+        self._state.begin(time.time_ns())
+        self._receivers.replace(self._sinks, 0.0)
+        self._recorder.damaged = False
+        self._view.note(self._state.notices[-1], bad=True)
+
+    def _prune(self) -> None:
+        self._pruned = self._turned
+        try:
+            gone = self._state.prune(time.time_ns())
+        except StateError:
+            return  # the next commit says why
+        if gone.total:
+            self._view.note(f"let go by age or size: {gone.findings:,} findings, {gone.channels:,} channels, {gone.alerts:,} alerts")
+
+    def _reload(self) -> None:
+        """SIGHUP: what can be changed while it runs is changed, the rest is said."""
+        try:
+            config = self._reread()
+            names = changed(self._config, config)
+            sinks = open_sinks(config) if "output" in names or "outputs" in names else self._sinks
+        except UsageError as error:
+            self._view.note(f"the configuration was not taken: {error}", bad=True)
+            return
+        self.metrics.may_have([(entry.rule or "*", entry.severity) for entry in config.severities])
+        if sinks is not self._sinks:
+            self._receivers.replace(sinks, 5.0)
+            self._sinks = sinks
+            self._state.limits = {output.name: output.queue_mb << 20 for output in config.outputs}
+        self._recorder.configure(config, sinks)
+        later = [name for name in names if name in NEEDS_RESTART]
+        self._config = config
+        now = [name for name in names if name not in NEEDS_RESTART]
+        self._view.note(f"configuration read again: {', '.join(now) or 'nothing'} changed" + (f"; {', '.join(later)} only after a restart" if later else ""), bad=bool(later))
+
+    def _stop(self, signals: Signals) -> int:
+        """The last reports, their record, their delivery. A second signal ends it at once."""
+        self._watching = False
+        self._notifier.say("STOPPING=1")
+        self._crew.stop()
+        first, deadline = signals.stops, time.monotonic() + LAST_REPORTS
+        while not self._crew.done and time.monotonic() < deadline:
+            self._turn(signals)
+            if signals.stops > max(first, 1):
+                return EXIT_AT_ONCE
+        self._crew.close()
+        self._accounts.tick(0, self._crew.restarts)
+        self._commit(force=True)
+        if self._recorder.trouble:
+            self._view.note(f"not recorded: {len(self._recorder.pending):,} findings ({self._recorder.trouble})", bad=True)
+        self._deliver(signals, max(first, 1))
+        if signals.stops > max(first, 1):
+            return EXIT_AT_ONCE
+        try:
+            self._state.stopped(time.time_ns())
+        except StateError as error:
+            self._view.note(str(error), bad=True)
+        broken = any(link.problem and not link.up for link in self.status.links.values())
+        return EXIT_UNREADABLE if broken and not signals.stops else EXIT_CLEAN
+
+    def _deliver(self, signals: Signals, stops: int) -> None:
+        """A bounded time for the receivers."""
+        deadline = time.monotonic() + LAST_DELIVERIES
+        self._receivers.wake()
+        while time.monotonic() < deadline and signals.stops <= stops:
+            self._receivers.look()
+            if not any(stat.queued for stat in self._receivers.stats.values()) or self._receivers.failing():
+                break
+            time.sleep(0.1)
+        self._receivers.stop(1.0)
+        self._receivers.look()
+        self.status.sinks = self._receivers.shown()
+        left = sum(stat.queued for stat in self._receivers.stats.values())
+        if left:
+            self._view.note(f"{left:,} items wait for their receivers; they are delivered after the next start", bad=True)
