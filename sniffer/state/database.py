@@ -98,7 +98,8 @@ def connect(path: Path, *, synchronous: str, checkpoints: bool) -> sqlite3.Conne
     with alone(path), explained(path):
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
+            if not db.execute("PRAGMA page_count").fetchone()[0]:
+                db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {synchronous}")
             db.execute("PRAGMA foreign_keys = ON")
@@ -112,26 +113,23 @@ def connect(path: Path, *, synchronous: str, checkpoints: bool) -> sqlite3.Conne
     return db
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, for any process, also while another writes. StateError if there is no such file."""
+def read_only(path: Path, *, any_version: bool = False) -> sqlite3.Connection:
+    """A connection that cannot write, for any process, also while another writes.
+
+    StateError if there is no such file, or it has not the schema of this program (``any_version``: a newer one).
+    """
     if not path.is_file():
         raise StateError(f"{path}: there is no state database here")
     with explained(path):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        with explained(path):
-            current(db, path)
-    except BaseException:
-        db.close()
-        raise
+        try:
+            found = schema.version(db, str(path))
+            if found != schema.NEWEST and not any_version:
+                raise StateError(f"{path}: schema {found} is older than this cleartap's {schema.NEWEST}; `cleartap watch` brings it up to date when it starts")
+        except BaseException:
+            db.close()
+            raise
     return db
-
-
-def current(db: sqlite3.Connection, path: Path) -> None:
-    """StateError unless the file has the schema of this program."""
-    found = schema.version(db, str(path))
-    if found != schema.NEWEST:
-        raise StateError(f"{path}: schema {found} is older than this cleartap's {schema.NEWEST}; `cleartap watch` brings it up to date when it starts")
 
 
 def prepare(path: Path) -> None:
@@ -169,15 +167,22 @@ def occupy(path: Path) -> int:
     return handle
 
 
-def check(db: sqlite3.Connection, path: Path) -> None:
-    """StateCorrupt if the file is damaged. Reads it whole where the last run did not end cleanly: then a disk may have failed."""
-    if schema.version(db, str(path)) == 0:
+def check(path: Path) -> None:
+    """Look at a file before it is written to: StateError if it is not for this program, StateCorrupt if it is damaged.
+
+    Reads it whole where the last run did not end cleanly: then a disk may have failed.
+    """
+    if not path.stat().st_size:
         return
-    if db.execute("SELECT clean FROM watch").fetchone()[0]:
-        return
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise StateCorrupt(f"{path}: the state database is damaged")
+    db = read_only(path, any_version=True)
+    try:
+        with explained(path):
+            if schema.version(db, str(path)) == 0 or db.execute("SELECT clean FROM watch").fetchone()[0]:
+                return
+            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise StateCorrupt(f"{path}: the state database is damaged")
+    finally:
+        db.close()
 
 
 def set_aside(path: Path) -> tuple[Path, int]:

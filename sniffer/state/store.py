@@ -108,12 +108,11 @@ class State(Reader):
 
     def _opened(self, path: Path) -> sqlite3.Connection:
         database.prepare(path)
+        database.check(path)
         db = database.connect(path, synchronous=database.FULL, checkpoints=True)
         try:
-            with database.explained(path):
-                database.check(db, path)
-                with database.alone(path):
-                    schema.migrate(db, str(path))
+            with database.alone(path), database.explained(path):
+                schema.migrate(db, str(path))
             with database.writing(db, path):
                 db.execute("UPDATE watch SET sensor = ?", (self._name,))
         except BaseException:

@@ -55,7 +55,7 @@ def finding(number: int, **changed: object) -> Finding:
 
 
 def hashed(number: int, **changed: object) -> Finding:
-    return finding(number, secret=Secret(CANARY, "hash"), crack=Crack("netntlmv2", 5600, Secret(f"user::{CANARY}", "hash")), **changed)
+    return finding(number, **{"secret": Secret(CANARY, "hash"), "crack": Crack("netntlmv2", 5600, Secret(f"user::{CANARY}", "hash")), **changed})
 
 
 def channel(number: int, **changed: object) -> Channel:
