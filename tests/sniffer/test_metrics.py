@@ -287,7 +287,7 @@ calls = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(calls, max_size=25))
 def test_sums_agree_and_counters_never_go_down(sequence):
     metrics = Metrics(["eth0"], ["a"], top=1)
