@@ -76,6 +76,8 @@ def _entry(seen: View) -> str:
 def _address(text: str) -> Address:
     """An address of the configuration. Raises UsageError."""
     shown, spec = parseaddr(text)
+    if not text.isprintable():
+        raise UsageError(f"{clean(text)!r} is no mail address")
     try:
         return Address(display_name=clean(shown), addr_spec=clean(spec, 320))
     except (ValueError, IndexError) as error:  # what the header registry raises for what is no address

@@ -202,7 +202,9 @@ class Daemon:
     def start(self) -> None:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(self.command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=self.folder)
-        assert until(lambda: self.ready() or self.process.poll() is not None) and self.process.poll() is None, self.log.read_text()
+        process = self.process
+        assert until(lambda: self.ready() or process.poll() is not None), self.log.read_text()
+        assert process.poll() is None, self.log.read_text()
 
     def stop(self, *, kill: bool = False) -> None:
         if self.process is not None:

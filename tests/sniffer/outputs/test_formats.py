@@ -191,7 +191,9 @@ def parse_cef(line: str) -> tuple[list[str], dict[str, str]]:
 @given(wire, wire)
 def test_cef_is_read_back_as_it_was_meant(title, user):
     line = cef.line(finding(title=title, username=user), "s")
-    assert "\n" not in line and "\r" not in line and "\x00" not in line
+    assert "\n" not in line
+    assert "\r" not in line
+    assert "\x00" not in line
     head, extension = parse_cef(line)
     assert head[:3] == ["CEF:0", "cleartap", "cleartap"]
     assert (head[4], head[5], head[6]) == ("credential/ftp", clean(of(finding(title=title), "").title, 512), "10")
@@ -225,7 +227,8 @@ def unescape(text: str) -> str:
 @given(wire)
 def test_slack_shows_text_as_it_was_meant(text):
     escaped = slack.escape(text)
-    assert "<" not in escaped and ">" not in escaped
+    assert "<" not in escaped
+    assert ">" not in escaped
     assert not re.search(r"&(?!(amp|lt|gt);)", escaped)
     assert unescape(escaped) == clean(text, 2000)
     assert unescape(slack.escape(text, 9)).rstrip("…") == clean(text, 2000)[: len(unescape(slack.escape(text, 9)).rstrip("…"))]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
+import threading
 
 import pytest
-from hypothesis import given, settings as setting, strategies as st
+from hypothesis import given
+from hypothesis import settings as setting
+from hypothesis import strategies as st
 
 from sniffer.errors import UsageError
 from sniffer.outputs.open import open_sink
@@ -15,7 +19,18 @@ from sniffer.outputs.sink import SinkError
 from sniffer.outputs.syslog import MAX_DATAGRAM, MAX_MESSAGE, MAX_PARAM, cut, escape, message
 from sniffer.outputs.text import clean
 from sniffer.outputs.view import of
-from tests.sniffer.outputs.items import CANARY, FINDING, alert, channel, coverage, finding, hostile, leaking, settings, wire
+from tests.sniffer.outputs.items import (
+    CANARY,
+    FINDING,
+    alert,
+    channel,
+    coverage,
+    finding,
+    hostile,
+    leaking,
+    settings,
+    wire,
+)
 from tests.sniffer.outputs.servers import Authority, Rsyslog, free_port, until
 from tests.test_privacy import shown
 
@@ -127,11 +142,14 @@ def test_rsyslog_takes_it_apart_as_it_was_meant(plain_rsyslog, transport):
     sink.send([finding(username=name), alert()])
     sink.send([channel(client=transport)])
     sink.close()
-    mine = []
-    assert until(lambda: len(mine := [r for r in plain_rsyslog.received() if user_of(r) == clean(name)]) == 1 and mine or False)
-    mine = [r for r in plain_rsyslog.received() if user_of(r) == clean(name)]
-    assert (mine[0]["pri"], mine[0]["hostname"], mine[0]["app-name"], mine[0]["msgid"]) == ("106", "sensor-1", "cleartap", "credential/ftp")
-    assert mine[0]["timestamp"] == FINDING["last_seen"]
+
+    def mine() -> list[dict]:
+        return [row for row in plain_rsyslog.received() if user_of(row) == clean(name)]
+
+    assert until(lambda: len(mine()) == 1)
+    row = mine()[0]
+    assert (row["pri"], row["hostname"], row["app-name"], row["msgid"]) == ("106", "sensor-1", "cleartap", "credential/ftp")
+    assert row["timestamp"] == FINDING["last_seen"]
     assert until(lambda: any(f"channel declined: {transport} ->" in r["msg"] for r in plain_rsyslog.received()))
 
 
@@ -166,9 +184,6 @@ def test_client_certificate(tmp_path, authority):
 def test_a_receiver_that_is_not_who_it_should_be(tmp_path, fault):
     right, wrong = Authority(tmp_path / "right"), Authority(tmp_path / "wrong")
     issued = {"other CA": wrong.issue("server"), "name": right.issue("name", hosts=("127.0.0.2",)), "expired": right.issue("expired", days=-1)}[fault]
-    import ssl
-    import threading
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*issued)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -199,10 +214,8 @@ def test_a_receiver_that_was_away_gets_everything(tmp_path):
     sink = open_sink(settings("syslog", address=f"127.0.0.1:{server.port}", transport="tcp", format="plain"), "s")
     with pytest.raises(SinkError, match="refused"):
         sink.send([finding(username="early")])
-    delivered = []
     with server:
         sink.send([finding(username="first")])
-        delivered.append("first")
         assert until(lambda: len(server.received()) == 1)
         server.stop(kill=True)
         with pytest.raises(SinkError):

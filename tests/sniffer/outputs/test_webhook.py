@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sniffer.errors import UsageError
 from sniffer.outputs import slack
@@ -203,7 +204,8 @@ def test_errors_name_no_path_and_no_body(receiver, opened):
     for _ in range(2):
         with pytest.raises(SinkError) as caught:
             sink.send([leaking()])
-        assert "hidden" not in str(caught.value) and "hook" not in str(caught.value)
+        assert "hidden" not in str(caught.value)
+        assert "hook" not in str(caught.value)
         assert not shown(str(caught.value), CANARY)
 
 
