@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from sniffer.capture import open_capture
+from sniffer.capture import live, open_capture
 from sniffer.capture.frames import PAD, Frames
 from sniffer.capture.overip import Stream, connect
 from sniffer.capture.source import Counters
@@ -61,9 +61,7 @@ class RingPlan:
         return self.settings.interface
 
     def open(self) -> LiveSource:
-        from sniffer.capture.ring import Ring
-
-        return Ring(self.socket, self.settings)
+        return live.Ring(self.socket, self.settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Watcher:
         self._turned = time.monotonic()
         self._ticked = self._pruned = 0.0
         self._trouble = ""
+        self._problems: dict[str, str | None] = {}
         self._watching = False
 
     # What the endpoint asks, from its threads.
@@ -178,6 +179,7 @@ class Watcher:
     def _tick(self) -> None:
         """Everything that is due twice a second."""
         self._accounts.tick(self._crew.alive, self._crew.restarts)
+        self._links()
         self._receivers.look()
         for said in (*self._accounts.conditions(), *self._receivers.conditions()):
             self._say(said)
@@ -194,6 +196,13 @@ class Watcher:
         self._notifier.beat(self.status.line())
         if self._turned - self._pruned >= PRUNE_EVERY:
             self._prune()
+
+    def _links(self) -> None:
+        """Say of each link when something is wrong with it, and when it is well again."""
+        for name, link in self.status.links.items():
+            if link.problem != self._problems.get(name):
+                self._view.note(link.problem or f"{name}: well again", bad=link.problem is not None)
+                self._problems[name] = link.problem
 
     def _say(self, said: Said) -> None:
         self._said[said.rule, said.key] = said
@@ -282,6 +291,7 @@ class Watcher:
                 return EXIT_AT_ONCE
         self._crew.close()
         self._accounts.tick(0, self._crew.restarts)
+        self._links()
         self._commit(force=True)
         if self._recorder.trouble:
             self._view.note(f"not recorded: {len(self._recorder.pending):,} findings ({self._recorder.trouble})", bad=True)
