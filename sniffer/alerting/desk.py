@@ -31,6 +31,8 @@ _RESERVED = MAX_ACTIVE // 10
 MAX_CONDITIONS = 1000
 # Accepted credentials leave at once, but not more often than this for one alert: a busy login page has thousands an hour.
 AT_ONCE_EVERY = 60_000_000_000
+# Updates given at one time, about 15 µs each: a busy network repeats all its alerts every second.
+UPDATES = 1000
 _MINUTE = 60_000_000_000
 _NEVER = 1 << 63
 _EXPIRED = "policy/expected-expired"
@@ -54,6 +56,7 @@ class Alerting:
         self._active: dict[str, Active] = {}
         self._conditions: dict[str, Active] = {}
         self._pending = Pending()
+        self._changed: dict[Active, None] = {}  # those with ``dirty`` set, longest waiting first
         self._next = self._next_expiry = -1  # when ``due`` has something to do
         self._clock = 0  # the last time we were told
         self._let_go = 0
@@ -110,7 +113,8 @@ class Alerting:
         if active is not None:
             active.touched, active.last, active.restored = now, max(active.last, now), False
             if not known.lasting:
-                active.count, active.dirty = active.count + count, True
+                active.count += count
+                self._mark(active)
             return None
         severity = self._policy.condition_severity(rule, known.severity)
         if severity < self._least():
@@ -127,12 +131,19 @@ class Alerting:
         silent = minutes > 0 and now - last_packet >= minutes * _MINUTE
         return self.condition("capture/silent-link", interface, silent, now, detail=f"{interface}, nothing for {minutes} minutes or more")
 
-    def updates(self) -> list[Alert]:
-        """Alerts of which more is known than was handed out, each under its last revision: for the state, not for receivers."""
-        changed = [active for active in (*self._active.values(), *self._conditions.values()) if active.dirty]
-        for active in changed:
-            active.dirty = False
-        return [active.now() for active in changed]
+    def updates(self, most: int = UPDATES) -> list[Alert]:
+        """Alerts of which more is known than was handed out, each under its last revision: for the state, not for receivers.
+
+        At most so many, those that wait longest first; the next call gives the others.
+        """
+        out: list[Alert] = []
+        while self._changed and len(out) < most:
+            active = next(iter(self._changed))
+            del self._changed[active]
+            if active.dirty:  # it was not handed out since
+                active.dirty = False
+                out.append(active.now())
+        return out
 
     def firing(self) -> dict[str, int]:
         """How many fire, by severity; every severity is there."""
@@ -141,6 +152,10 @@ class Alerting:
         return {str(severity): found[str(severity)] for severity in Severity}
 
     # Inside
+
+    def _mark(self, active: Active) -> None:
+        active.dirty = True
+        self._changed[active] = None
 
     def _least(self) -> Severity:
         return _SEVERITIES[self._settings.min_severity]
@@ -182,7 +197,8 @@ class Alerting:
         active.count += finding.count
         active.findings += another
         active.first, active.last = min(active.first, finding.first_seen), max(active.last, finding.last_seen)
-        active.touched, active.dirty = now, True
+        active.touched = now
+        self._mark(active)
         if (judged.tier, judged.network) != (active.alert.tier, active.alert.network):
             active.alert = replace(active.alert, tier=judged.tier, network=judged.network)
         rises = judged.severity > active.severity

@@ -84,6 +84,24 @@ class TestFindings:
         assert (kept.revision, kept.count, kept.findings, kept.last_seen) == (1, 6, 2, START + MINUTE)
         assert work.alerting.updates() == []
 
+    def test_updates_come_in_turn(self):
+        work = Desk()
+        for n in range(5):
+            work.see(finding(client=f"10.0.0.{n}"))
+            work.see(finding(client=f"10.0.0.{n}"))
+        first = work.alerting.updates(2)
+        work.see(finding(client="10.0.0.0"))
+        rest = [alert.client for alert in (*first, *work.alerting.updates(2), *work.alerting.updates(2))]
+        assert rest == [*(f"10.0.0.{n}" for n in range(5)), "10.0.0.0"]
+        assert work.alerting.updates() == []
+
+    def test_what_was_handed_out_is_no_update(self):
+        work = Desk()
+        work.see(finding(severity=Severity.MEDIUM))
+        work.see(finding(severity=Severity.MEDIUM))
+        work.see(finding(severity=Severity.HIGH))
+        assert work.alerting.updates() == []
+
     def test_other_rules_and_channels_are_other_alerts(self):
         work = Desk()
         alerts = [work.see(f) for f in (finding(), finding("hash/ftp"), finding(client="10.0.0.6"), finding(port=2121))]
