@@ -24,7 +24,9 @@ def _look(event: Content, context: Context) -> Iterable[Candidate]:
     told = by_type(event.media)
     if told is Media.OPAQUE:
         return ()
-    data = event.data if not event.charset and b"\0" not in event.data[:4] and event.data[:1] != b"\xff" else as_utf8(event)
+    data = event.data
+    if (event.charset is not None and event.charset != "utf-8") or data[:1] == b"\xff" or b"\0" in data[:4]:
+        data = as_utf8(event)
     # Values of a form are looked at as typed; its fields are read from the wire's form below.
     text = unquote_to_bytes(data.replace(b"+", b" ")) if told is Media.FORM and (b"%" in data or b"+" in data) else data
     hits = scan(text)

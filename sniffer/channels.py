@@ -39,6 +39,10 @@ def address(high: int, low: int) -> str:
     return str(IPv6Address(high << 64 | low))
 
 
+# The events that bear on the ledger.
+BEARING = frozenset((Posture, Upgrade, Tls, Greeting))
+
+
 class Facts:
     """What a flow's dissectors said that bears on its verdict."""
 

@@ -82,12 +82,8 @@ class Courier:
             return
         database.read_only(self._path).close()  # there, and of this schema
         db = database.connect(self._path, synchronous=database.NORMAL, checkpoints=False)
-        try:
-            with database.writing(db, self._path):
-                self._number = queue.sink_number(db, self.sink.name)
-        except BaseException:
-            db.close()
-            raise
+        with database.closed_if_it_fails(db), database.writing(db, self._path):
+            self._number = queue.sink_number(db, self.sink.name)
         self._db = db
 
     def _writing(self) -> tuple[sqlite3.Connection, AbstractContextManager[None]]:

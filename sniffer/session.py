@@ -71,8 +71,11 @@ class Session:
         self.keep = keep
         self.summary = Summary()
         self.stages = {DECODE: 0.0, FLOWS: 0.0}
+        self._looks: dict[type, list[Callable[..., Iterable[Candidate]]]] = {}
+        for detector in detectors.registry():
+            self._looks.setdefault(detector.on, []).append(detector.look)
         self._table = Table()
-        self._engine = Engine(self._table, self._publish, strict=strict)
+        self._engine = Engine(self._table, self._publish, self._looks, strict=strict)
         self._tracker = Tracker(self._table, self._engine, columns=columns)
         self._tracker.on_end = self._end
         self._tracker.paths = self.decoder.paths
@@ -81,9 +84,6 @@ class Session:
         self._reported = Summary()
         self._last_stages = self.stages.copy()
         self._contexts: dict[str, Context] = {}
-        self._looks: dict[type, list[Callable[..., Iterable[Candidate]]]] = {}
-        for detector in detectors.registry():
-            self._looks.setdefault(detector.on, []).append(detector.look)
         self._team: Team | None = None
         if jobs > 1:
             from sniffer.team import Team
@@ -223,16 +223,13 @@ class Session:
         return self._channels if self._channels is not None else self.ledger.channels()
 
     def _publish(self, flow: Flow, event: Event) -> None:
-        looks = self._looks.get(type(event))
-        if not looks:
-            return
         spec = flow.spec
         if spec is None or (spec.encrypted and flow.carrier is not None):
             spec = flow.carrier
         if spec is None:
             return
-        context = self._context(spec)
-        for look in looks:
+        context = self._contexts.get(spec.name) or self._context(spec)
+        for look in self._looks[type(event)]:
             for candidate in look(event, context):
                 self._found(flow, spec, context, candidate)
 

@@ -34,10 +34,12 @@ TAX, TXA = 0x07, 0x87
 # Loads from these offsets ask the kernel about the packet instead of reading it.
 _AD = 0x1_0000_0000 - 0x1000
 AD_PROTOCOL, AD_PKTTYPE, AD_HATYPE = _AD, _AD + 4, _AD + 28
+# And from these on, the network header and what follows, whatever stands before it.
+NET = 0x1_0000_0000 - 0x10_0000
 PACKET_OUTGOING = 4
 ARPHRD_ETHER, ARPHRD_LOOPBACK = 1, 772
 
-LINKTYPE_SLL = 113
+LINKTYPE_SLL, LINKTYPE_SLL2 = 113, 276
 _SLL_SIZE = 16
 _SLL_FIELDS = {0: AD_PKTTYPE, 2: AD_HATYPE, 14: AD_PROTOCOL}
 # LINKTYPE_ and DLT_ differ for raw IP (pcap/dlt.h).
@@ -88,20 +90,24 @@ def compile_expression(expression: str, link: int, snaplen: int, interface: str 
     """A tcpdump expression for frames of LINKTYPE ``link``, cut to ``snaplen``. UsageError says what libpcap says.
 
     What only an open interface can answer (``vlan``, ``inbound``) is compiled on ``interface``, which needs the right
-    to capture. For cooked captures ask with LINKTYPE_SLL and put the result through ``cooked``.
+    to capture. For LINKTYPE_LINUX_SLL2 the program reads from the network header on, so it does for any device.
     """
     if not expression.strip():
         return accept(snaplen)
     import pcapy
 
+    anywhere = link == LINKTYPE_SLL2
     try:
         if interface and _ASKS_THE_KERNEL.search(expression):
             program = _compiled_on(interface, expression)
+            # libpcap has made it for packets without a link header already.
+            program = _moved(program, 0) if anywhere else program
         else:
-            program = [tuple(i) for i in pcapy.compile(_DLT.get(link, link), snaplen, expression, 1, 0xFFFF_FFFF).get_bpf()]
-            program = cooked(program) if link == LINKTYPE_SLL else program
+            kind = LINKTYPE_SLL if anywhere else _DLT.get(link, link)
+            program = [tuple(i) for i in pcapy.compile(kind, snaplen, expression, 1, 0xFFFF_FFFF).get_bpf()]
+            program = _moved(program, _SLL_SIZE) if anywhere else program
     except (pcapy.PcapError, ValueError) as error:
-        raise UsageError(f"filter: {str(error).removeprefix(chr(39))} in {expression!r}") from None
+        raise UsageError(f"filter: {error} in {expression!r}") from None
     return [(code, jt, jf, min(k, snaplen) if code == RET and k else k) for code, jt, jf, k in program]
 
 
@@ -118,20 +124,17 @@ def _compiled_on(interface: str, expression: str) -> Program:
         handle.close()
 
 
-def cooked(program: Program) -> Program:
-    """A program for LINKTYPE_LINUX_SLL made to run on packets without a link header, as cooked sockets see them.
-
-    UsageError where it looks at an address of the link layer.
-    """
-    return [(code, jt, jf, _cooked_offset(code, k)) for code, jt, jf, k in program]
+def _moved(program: Program, header: int) -> Program:
+    """A program for packets behind a cooked header of that size, to read where their network header is instead."""
+    return [(code, jt, jf, _moved_offset(code, k, header)) for code, jt, jf, k in program]
 
 
-def _cooked_offset(code: int, k: int) -> int:
+def _moved_offset(code: int, k: int, header: int) -> int:
     reads = code & 0x07 in (0, 1) and code & 0xE0 in (0x20, 0x40, 0xA0)
     if not reads or k >= _AD:
         return k
-    if k >= _SLL_SIZE:
-        return k - _SLL_SIZE
+    if k >= header:
+        return NET + k - header
     if code & 0xE0 == 0x20 and k in _SLL_FIELDS:
         return _SLL_FIELDS[k]
     raise UsageError("filter: link-layer addresses cannot be matched where devices of several kinds are watched")

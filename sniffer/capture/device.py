@@ -13,8 +13,8 @@ from sniffer.errors import CaptureError
 _SIOCGIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8927
 _UP, _RUNNING = 0x01, 0x40
 LINKTYPE_SLL2 = 276
-# ARPHRD_ by LINKTYPE_, for devices whose frames can be taken whole. From all others (ppp, ipip, gre, sit, infiniband ...)
-# and from several kinds at once the kernel gives cooked packets: they begin behind the link header, whatever it is.
+# LINKTYPE_ by ARPHRD_, for devices whose frames can be taken whole. Those of all others (ppp, ipip, gre, sit, infiniband
+# ...) are taken from the network header on, with a cooked link header before it.
 LINKTYPES = {
     1: 1,  # Ethernet
     772: 1,  # loopback has an Ethernet header of zeros
@@ -50,19 +50,16 @@ class Device:
         return cls(name, index, struct.unpack_from("H", answer, 16)[0])
 
     @classmethod
-    def bound(cls, name: str, sock: socket.socket) -> Device:
-        """The interface a socket is bound to, though it may be gone by now."""
+    def perhaps(cls, name: str) -> Device:
+        """The interface of that name, though it may be gone by now."""
         try:
             return cls.of(name)
         except CaptureError:
-            return cls(name, -1, 0 if sock.type == socket.SOCK_DGRAM else 1)
-
-    @property
-    def cooked(self) -> bool:
-        return self.hatype not in LINKTYPES
+            return cls(name, -1, 0)
 
     @property
     def link(self) -> int:
+        """LINKTYPE_SLL2 also for ``any``, where each packet has its own."""
         return LINKTYPES.get(self.hatype, LINKTYPE_SLL2)
 
     @property
@@ -87,7 +84,7 @@ class Device:
 
 
 def _request(name: str) -> bytes:
-    """struct ifreq."""
+    """Struct ifreq."""
     encoded = name.encode()
     if not 0 < len(encoded) < 16:
         raise ValueError(name)

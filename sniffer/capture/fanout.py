@@ -6,7 +6,32 @@ import struct
 from typing import TYPE_CHECKING
 
 from sniffer.capture import bpf
-from sniffer.capture.bpf import ADD, AND, BY_X, IND_B, IND_H, IND_W, JEQ, JSET, LD_H, LD_IMM, LD_MEM, LD_W, LDX_IMM, LDX_MEM, LSH, MUL, RET_A, RSH, ST, STX, TAX, TXA, XOR, Assembler
+from sniffer.capture.bpf import (
+    ADD,
+    AND,
+    BY_X,
+    IND_B,
+    IND_H,
+    IND_W,
+    JEQ,
+    JSET,
+    LD_H,
+    LD_IMM,
+    LD_MEM,
+    LD_W,
+    LDX_IMM,
+    LDX_MEM,
+    LSH,
+    MUL,
+    RET_A,
+    RSH,
+    ST,
+    STX,
+    TAX,
+    TXA,
+    XOR,
+    Assembler,
+)
 
 if TYPE_CHECKING:
     import socket

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sniffer.capture import bpf, fanout
-from sniffer.capture.device import Device
-from sniffer.capture.frames import PAD, Frames
+from sniffer.capture.device import LINKTYPE_SLL2, LINKTYPES, Device
+from sniffer.capture.frames import PAD, Column, Frames
 from sniffer.capture.pcap import gather
 from sniffer.capture.source import ANY, Counters, RingSettings
 from sniffer.errors import CaptureError
@@ -60,7 +60,9 @@ _HEADER = np.dtype(
     ]
 )  # fmt: skip
 _TCI_VALID, _TPID_VALID = 0x10, 0x40
-# LINKTYPE_LINUX_SLL2.
+# The LINKTYPE_ of each ARPHRD_; the header written where that is LINKTYPE_LINUX_SLL2.
+_LINK = np.full(65536, LINKTYPE_SLL2, np.int64)
+_LINK[list(LINKTYPES)] = list(LINKTYPES.values())
 _SLL2 = np.dtype([("protocol", ">u2"), ("zero", ">u2"), ("ifindex", ">u4"), ("hatype", ">u2"), ("pkttype", "u1"), ("halen", "u1"), ("address", "V8")])
 
 
@@ -106,7 +108,7 @@ def _prepare(settings: RingSettings, group: int | None = None) -> socket.socket:
     name = settings.interface
     device = Device.of(name)
     try:
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM if device.cooked else socket.SOCK_RAW, 0)
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError:
         raise CaptureError(f"{name}: no permission to capture: run as root or with CAP_NET_RAW") from None
     try:
@@ -137,8 +139,7 @@ def _why(error: OSError, settings: RingSettings) -> str:
 def _arm(sock: socket.socket, settings: RingSettings) -> None:
     """The filter, for good."""
     device = Device.of(settings.interface)
-    link = bpf.LINKTYPE_SLL if device.cooked else device.link
-    program = bpf.compile_expression(settings.filter, link, settings.snaplen, settings.interface)
+    program = bpf.compile_expression(settings.filter, device.link, settings.snaplen, settings.interface)
     if settings.interface == ANY:
         program = bpf.without_loopback_copies(program)
     try:
@@ -174,8 +175,7 @@ class Ring:
         self.name = settings.interface
         self.problem: str | None = None
         self._sock = sock
-        self._device = Device.bound(settings.interface, sock)
-        self._cooked = sock.type == socket.SOCK_DGRAM
+        self._device = Device.perhaps(settings.interface)
         self._blocks = geometry(settings.ring_bytes)
         try:
             self._map = mmap.mmap(sock.fileno(), BLOCK * self._blocks, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
@@ -230,7 +230,7 @@ class Ring:
         words, buffer = self._words, self._buffer
         offsets: list[int] = []
         append = offsets.append
-        end = 0
+        end, before = 0, self._packets
         while end <= BATCH and self._ready():
             block = self._read % self._blocks
             word = block * (BLOCK // 4)
@@ -238,44 +238,57 @@ class Ring:
             at = end
             end += max(length - first, 0)
             self._into[at:end] = self._bytes[block * BLOCK + first : block * BLOCK + max(length, first)]
-            for _ in range(words[word + _COUNT]):
+            count = words[word + _COUNT]
+            for _ in range(count):
                 append(at)
                 at += step(buffer, at)[0]
+            self._packets += count
             self._give_back(word)
             end = (end + 7) & ~7
-        return self._frames(np.array(offsets, np.int64))
+        return self._frames(np.array(offsets, np.int64), before)
 
     def _give_back(self, word: int) -> None:
         self._read += 1
-        _KEPT.pack_into(self._map, _BLOCK_HEADER, self._read, self._packets, self._wire, self._offered, self._dropped, self._freezes)
+        self._keep()
         # A release and an acquire: on processors that reorder, the copy is finished before the kernel may write again.
         self._fence.release()
         self._fence.acquire()
         self._words[word + _STATUS] = 0
 
-    def _frames(self, at: npt.NDArray[np.int64]) -> Frames:
+    def _keep(self) -> None:
+        """Bytes are those of the batches before, the rest is as it is."""
+        _KEPT.pack_into(self._map, _BLOCK_HEADER, self._read, self._packets, self._wire, self._offered, self._dropped, self._freezes)
+
+    def _frames(self, at: npt.NDArray[np.int64], before: int) -> Frames:
+        """Columns of the packets at these offsets; ``before`` were read earlier."""
         header = gather(self._buffer, at, _HEADER)
         size, wire = header["size"].astype(np.int64), header["wire"].astype(np.int64)
         offset = at + header["mac"]
         count = len(at)
-        number = np.arange(self._packets + 1, self._packets + count + 1, dtype=np.int64)
-        self._packets += count
+        number = np.arange(before + 1, before + count + 1, dtype=np.int64)
         self._wire += int(wire.sum())
-        link = self._device.link
-        if self._cooked:
-            self._cook(header, offset)
-            offset, size, wire = offset - _SLL2.itemsize, size + _SLL2.itemsize, wire + _SLL2.itemsize
+        # By packet, for ``any`` has devices of all kinds.
+        link = _LINK[header["hatype"]]
+        cooked = np.flatnonzero(link == LINKTYPE_SLL2)
+        if len(cooked):
+            self._cook(header, at, cooked, offset, size, wire)
         moments = header["seconds"].astype(np.int64) * 1_000_000_000 + header["nanoseconds"]
-        return Frames(self._buffer, offset, size, wire, moments, np.full(count, link, np.int64), number, self.name, _tags(header))
+        return Frames(self._buffer, offset, size, wire, moments, link, number, self.name, _tags(header))
 
-    def _cook(self, header: npt.NDArray[np.void], offset: npt.NDArray[np.int64]) -> None:
-        """Write the link header that cooked packets lack into the room the kernel leaves before them."""
-        cooked = np.zeros(len(header), _SLL2)
+    def _cook(self, header: npt.NDArray[np.void], at: Column, rows: Column, offset: Column, size: Column, wire: Column) -> None:
+        """Give packets a cooked link header in place of theirs, which nobody knows: into the room that is left before them."""
+        head = header[rows]
+        cooked = np.zeros(len(rows), _SLL2)
         for name in ("protocol", "ifindex", "hatype", "pkttype", "halen", "address"):
-            cooked[name] = header[name]
-        size = _SLL2.itemsize
-        windows: npt.NDArray[np.void] = np.ndarray((len(self._buffer) - size + 1,), f"V{size}", buffer=self._buffer, strides=(1,))
-        windows[offset - size] = cooked.view(f"V{size}")
+            cooked[name] = head[name]
+        room = _SLL2.itemsize
+        windows: npt.NDArray[np.void] = np.ndarray((len(self._buffer) - room + 1,), f"V{room}", buffer=self._buffer, strides=(1,))
+        start = at[rows] + head["net"] - room
+        windows[start] = cooked.view(f"V{room}")
+        more = offset[rows] - start
+        offset[rows] = start
+        size[rows] += more
+        wire[rows] += more
 
     def counters(self) -> Counters:
         """Exact, whoever read the ring before: nobody but its readers may ask the kernel for them (asking resets them)."""
@@ -283,7 +296,7 @@ class Ring:
         self._offered += offered
         self._dropped += dropped
         self._freezes += freezes
-        _KEPT.pack_into(self._map, _BLOCK_HEADER, self._read, self._packets, self._wire, self._offered, self._dropped, self._freezes)
+        self._keep()
         return Counters(self._packets, self._wire, self._dropped, self._freezes)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 
 from sniffer.dissectors import _codings
 from sniffer.dissectors._http_head import Head, content_length, media_type, tokens
@@ -49,14 +50,9 @@ class Body:
 
     def __init__(self, head: Head, side: Side, target: str) -> None:
         fields = head.framing
-        self.media, self.charset = media_type(fields.get(b"content-type"))
-        coding, transfer = fields.get(b"content-encoding"), fields.get(b"transfer-encoding")
-        self._coded = [c for c in tokens(coding) if c != "identity"] if coding else []
-        if transfer and transfer != b"chunked":
-            self._coded += [c for c in tokens(transfer) if c not in ("chunked", "identity", "trailers")]
+        self.media, self.charset, self._coded, self.wanted = _kind(fields.get(b"content-type"), fields.get(b"content-encoding"), fields.get(b"transfer-encoding"))
         self.side, self.target = side, target
         self.where = "response body" if side else "request body"
-        self.wanted = not self.media.startswith(_OPAQUE) or self.media.endswith("+xml")
         self.spoiled = False
         self._parts: list[bytes] = []
         self._size = self._total = 0
@@ -116,6 +112,15 @@ class Body:
         if self._coded:
             self.wanted = False
         return piece
+
+
+@lru_cache(2048)
+def _kind(content_type: bytes | None, coding: bytes | None, transfer: bytes | None) -> tuple[str, str | None, tuple[str, ...], bool]:
+    """Media type, charset, codings to be undone, and whether it may hold text: there are few kinds of bodies, and many bodies."""
+    media, charset = media_type(content_type)
+    coded = [c for c in tokens(coding) if c != "identity"]
+    coded += [c for c in tokens(transfer) if c not in ("chunked", "identity", "trailers")]
+    return media, charset, tuple(coded), not media.startswith(_OPAQUE) or media.endswith("+xml")
 
 
 def _binary(data: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) +(\S[^ \r\n]*+(?: +(?!HTTP/1\.[0-9]\r?\n)[^ \r\n]++)*) +HTTP/1\.[0-9]\r?\n")
 STATUS = re.compile(rb"HTTP/1\.[0-9] +([1-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
@@ -117,11 +116,8 @@ def tokens(value: bytes | None) -> list[str]:
 
 def media_type(value: bytes | None) -> tuple[str, str | None]:
     """Media type and charset of a Content-Type."""
-    return _media_type(value) if value else ("", None)
-
-
-@lru_cache(1024)
-def _media_type(value: bytes) -> tuple[str, str | None]:
+    if not value:
+        return "", None
     kind, _, rest = value.partition(b";")
     found = re.search(rb"charset *= *\"?([A-Za-z0-9_.:-]{1,40})", rest, re.I)
     return kind.strip().lower().decode("latin-1")[:120], found[1].decode() if found else None

@@ -38,14 +38,24 @@ _plain: set[bytes] = set()
 
 
 class _Sent:
-    """A request waiting for its answer, with the events that wait for its outcome."""
+    """A request waiting for its answer, with its query and the events that wait for its outcome."""
 
-    __slots__ = ("events", "method", "target")
+    __slots__ = ("at", "events", "method", "query", "target")
 
-    def __init__(self, method: bytes, target: str, events: list[Event]) -> None:
+    def __init__(self, method: bytes, target: str, events: list[Event], query: bytes, at: int) -> None:
         self.method = method
         self.target = target
         self.events = events
+        self.query = query
+        self.at = at  # stream offset of the query
+
+    def tell(self, outcome: Outcome) -> list[Event]:
+        """What was said in the request, with what became of it."""
+        told = self.events if outcome is Outcome.UNKNOWN else [answered(e, outcome) for e in self.events]
+        if self.query:
+            span = Span(Side.CLIENT, self.at, self.at + len(self.query))
+            told.append(Content(span=span, data=self.query, media="application/x-www-form-urlencoded", where="query string", outcome=outcome, target=self.target))
+        return told
 
 
 class _Way:
@@ -165,7 +175,7 @@ class Http:
             return -1
         self._seen, self._blind = True, False
         method, target = found[1].upper(), found[2]
-        path, mark, query = target.partition(b"?")
+        path, _, query = target.partition(b"?")
         text = path[:512].decode("latin-1")
         plain = data[found.end() : end] in _plain and b"@" not in target and method != b"CONNECT"
         waiting: list[Event] = []
@@ -173,12 +183,9 @@ class Http:
         if not plain:
             head = Head(data[at:end], offset + at)
             waiting = self._credentials.request(head, method)
-        if mark and b"=" in query:
-            start = offset + found.start(2) + len(path) + 1
-            waiting.append(Content(span=Span(Side.CLIENT, start, start + len(query)), data=query, media="application/x-www-form-urlencoded", where="query string", target=text))
         if len(self._sent) >= MAX_PENDING:
-            events.extend(self._sent.popleft().events)
-        self._sent.append(_Sent(method, text, waiting))
+            events += self._sent.popleft().tell(Outcome.UNKNOWN)
+        self._sent.append(_Sent(method, text, waiting, query if b"=" in query else b"", offset + found.start(2) + len(path) + 1))
         if head is None:
             self._ways[0].start = offset + body
             return body
@@ -201,8 +208,8 @@ class Http:
             return body  # only announces the answer
         sent = self._sent.popleft() if self._sent and not self._blind else None
         outcome = _outcome(status)
-        if sent is not None and sent.events:
-            events += sent.events if outcome is Outcome.UNKNOWN else [answered(e, outcome) for e in sent.events]
+        if sent is not None and (sent.query or sent.events):
+            events += sent.tell(outcome)
         for cookie in cookies:
             events.append(answered(cookie, outcome))
         if status == 101 or (sent is not None and sent.method == b"CONNECT" and 200 <= status < 300):
@@ -332,7 +339,7 @@ class Http:
 
     def _forget(self) -> list[Event]:
         """Pending requests get no answer that could be told from another's."""
-        events = [event for sent in self._sent for event in sent.events]
+        events = [event for sent in self._sent for event in sent.tell(Outcome.UNKNOWN)]
         self._sent.clear()
         self._credentials.forget()
         self._blind = True

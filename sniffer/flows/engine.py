@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sniffer.dissectors import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sniffer.dissectors import Spec
     from sniffer.events import Event
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 class Engine:
     """Hands events of flows to those who take them.
 
-    ``publish(flow, event)`` is called for each event that a detector or the ledger may want. With ``strict`` a bug in
+    ``publish(flow, event)`` is called for each event of a type in ``wanted``. With ``strict`` a bug in
     a dissector or detector is raised, as tests want it; otherwise it is counted in ``bugs`` by its place.
     """
 
-    def __init__(self, table: Table, publish: Callable[[Flow, Event], None], *, strict: bool = False, specs: tuple[Spec, ...] | None = None) -> None:
+    def __init__(self, table: Table, publish: Callable[[Flow, Event], None], wanted: Collection[type[Event]] = (), *, strict: bool = False, specs: tuple[Spec, ...] | None = None) -> None:
         self.table = table
         self.publish = publish
+        self.wanted = frozenset(wanted)
         self.strict = strict
         self.anomalies: Counter[str] = Counter()
         self.bugs: Counter[str] = Counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sniffer.channels import Facts
+from sniffer.channels import BEARING, Facts
 from sniffer.dissectors import Match
 from sniffer.dissectors._raw import RAW
 from sniffer.errors import Malformed
@@ -156,7 +156,7 @@ class Flow:
         self.engine.unwanted(self.row)
 
     def _take(self, events: Sequence[Event]) -> None:
-        resume = None
+        resume, wanted = None, self.engine.wanted
         for event in events:
             kind = type(event)
             if kind is Skip:
@@ -170,8 +170,10 @@ class Flow:
             else:
                 if kind is Upgrade and event.resume is not None:  # type: ignore[attr-defined]
                     resume = event
-                self.facts.take(event)
-                self.engine.publish(self, event)
+                if kind in BEARING:
+                    self.facts.take(event)
+                if kind in wanted:
+                    self.engine.publish(self, event)
         if resume is not None:
             self._upgrade(resume)  # type: ignore[arg-type]
 

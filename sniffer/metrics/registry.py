@@ -12,7 +12,7 @@ from sniffer.metrics import catalogue as names
 from sniffer.metrics.cumulative import Cumulative
 from sniffer.metrics.exposition import Exposition
 from sniffer.metrics.inventory import Inventory
-from sniffer.ruleset import all_rules
+from sniffer.metrics.series import INTERFACE, SINK, Series, Snapshot
 from sniffer.session import DECODE, FLOWS
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ if TYPE_CHECKING:
         def last_success(self) -> int | None: ...
 
 
-Labels = tuple[str, ...]
-Snapshot = dict[str, dict[Labels, float]]
-
-# Interfaces and sinks are named by the configuration, so there are few; what comes beyond is counted as "other".
-MAX_NAMES = 128
 # Channels taken under one hold of the lock, about 5 ms: a scrape waits no longer when a large state is loaded.
 _CHUNK = 500
 _STAGES = {DECODE: "decode", FLOWS: "flows"}
@@ -70,17 +65,16 @@ class Metrics:
         self._inventory = Inventory()
         self._totals = Cumulative()
         self._active: dict[Hashable, int] = {}
-        self._values: Snapshot = {family.name: {} for family in names.CATALOGUE}
+        self._series = Series()
         self.exposition = Exposition(self.snapshot)  # has the registry that Prometheus' library collects from
-        self._closed_sets()
-        self._at("build_info")[(_version(),)] = 1
-        self._at("start_time_seconds")[()] = clock()
-        self._at("endpoint_config_last_reload_successful")[()] = 1
+        self._series.at("build_info")[(_version(),)] = 1
+        self._series.at("start_time_seconds")[()] = clock()
+        self._series.at("endpoint_config_last_reload_successful")[()] = 1
         self.may_have(severities)
         for name in interfaces:
-            self._named(name, _INTERFACE)
+            self._series.named(name, INTERFACE)
         for name in sinks:
-            self._named(name, _SINK)
+            self._series.named(name, SINK)
 
     def render(self, *, openmetrics: bool = False) -> bytes:
         """One consistent scrape, in the text format 0.0.4 or OpenMetrics 1.0.0."""
@@ -89,7 +83,7 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """A copy of all numbers as they stand together, by full name and label values."""
         with self._lock:
-            out = {name: values.copy() for name, values in self._values.items()}
+            out = self._series.copy()
             services, services_left, sessions_left = self._inventory.services(self._top)
             certificates, certificates_left = self._inventory.certificates(self._top)
             buckets, forgotten = self._inventory.buckets.copy(), self._inventory.forgotten
@@ -105,7 +99,7 @@ class Metrics:
     def may_have(self, severities: Iterable[tuple[str, str]]) -> None:
         """Rules (globs) that a policy gives a severity: their series begin at 0 too. To be called before the policy is used."""
         with self._lock:
-            counts = self._at("findings_total")
+            counts = self._series.at("findings_total")
             for pattern, severity in severities:
                 for rule in names.rules():
                     if fnmatchcase(rule, pattern) and severity in names.SEVERITIES:
@@ -119,63 +113,63 @@ class Metrics:
         summary = report.summary
         with self._lock:
             for field, name in _SUMMARY.items():
-                self._add(f"{name}_total", (), getattr(summary, field))
+                self._series.add(f"{name}_total", (), getattr(summary, field))
             for reason, count in summary.undecoded.items():
-                self._add("undecoded_frames_total", (_undecoded(reason),), count)
+                self._series.add("undecoded_frames_total", (_undecoded(reason),), count)
             for what, count in summary.anomalies.items():
-                self._add("anomalies_total", (_one_of(what.partition(":")[0], names.protocols()),), count)
-            self._add("bugs_total", (), sum(summary.bugs.values()))
+                self._series.add("anomalies_total", (_one_of(what.partition(":")[0], names.protocols()),), count)
+            self._series.add("bugs_total", (), sum(summary.bugs.values()))
             for stage, seconds in report.stages.items():
-                self._add("stage_seconds_total", (_one_of(_STAGES.get(stage, stage), names.STAGES),), seconds)
-            label = self._named(interface, _INTERFACE)
-            self._latest("capture_last_packet_timestamp_seconds", (label,), summary.last)
+                self._series.add("stage_seconds_total", (_one_of(_STAGES.get(stage, stage), names.STAGES),), seconds)
+            label = self._series.named(interface, INTERFACE)
+            self._series.latest("capture_last_packet_timestamp_seconds", (label,), summary.last)
             self._active[(label, worker)] = report.active
-            self._at("flows_active")[()] = sum(self._active.values())
+            self._series.at("flows_active")[()] = sum(self._active.values())
 
     def stage(self, stage: str, seconds: float) -> None:
         """Processor time spent outside the sessions: ``capture`` or ``record``."""
         with self._lock:
-            self._add("stage_seconds_total", (_one_of(stage, names.STAGES),), seconds)
+            self._series.add("stage_seconds_total", (_one_of(stage, names.STAGES),), seconds)
 
     def capture(self, interface: str, packets: int, bytes: int, dropped: int, *, worker: int = 0) -> None:
         """The counters of one source since it was opened; smaller ones than before mean that it was opened again."""
         with self._lock:
-            label = self._named(interface, _INTERFACE)
+            label = self._series.named(interface, INTERFACE)
             grown = self._totals.since((label, worker), (packets, bytes, dropped))
-            self._add("capture_packets_total", (label,), grown[0])
-            self._add("capture_bytes_total", (label,), grown[1])
-            self._add("capture_dropped_packets_total", (label, "kernel"), grown[2])
+            self._series.add("capture_packets_total", (label,), grown[0])
+            self._series.add("capture_bytes_total", (label,), grown[1])
+            self._series.add("capture_dropped_packets_total", (label, "kernel"), grown[2])
 
     def reopened(self, interface: str, *, worker: int = 0) -> None:
         """A source counts from 0 again and its flows are gone: to be called when a worker was started anew."""
         with self._lock:
-            key = (self._named(interface, _INTERFACE), worker)
+            key = (self._series.named(interface, INTERFACE), worker)
             self._totals.restart(key)
             self._active.pop(key, None)
-            self._at("flows_active")[()] = sum(self._active.values())
+            self._series.at("flows_active")[()] = sum(self._active.values())
 
     def link(self, interface: str, *, up: bool) -> None:
         """Whether an interface is open and up."""
         with self._lock:
-            self._at("capture_up")[(self._named(interface, _INTERFACE),)] = up
+            self._series.at("capture_up")[(self._series.named(interface, INTERFACE),)] = up
 
     def lost(self, interface: str, reason: str, packets: int) -> None:
         """Packets lost after the kernel handed them over: ``shed`` or ``worker``."""
         with self._lock:
-            self._add("capture_dropped_packets_total", (self._named(interface, _INTERFACE), _one_of(reason, names.DROPPED, "worker")), packets)
+            self._series.add("capture_dropped_packets_total", (self._series.named(interface, INTERFACE), _one_of(reason, names.DROPPED, "worker")), packets)
 
     def finding(self, rule: str, severity: object, seen_ns: int, new: bool) -> None:
         """A finding as policy judged it; repeats (``new`` is False) only move the time it was last seen."""
         with self._lock:
             label = _one_of(rule, names.rules())
             if new:
-                self._add("findings_total", (label, _one_of(str(severity), names.SEVERITIES, "info")), 1)
-            self._latest("finding_last_seen_timestamp_seconds", (label,), seen_ns)
+                self._series.add("findings_total", (label, _one_of(str(severity), names.SEVERITIES, "info")), 1)
+            self._series.latest("finding_last_seen_timestamp_seconds", (label,), seen_ns)
 
     def suppressed(self, rule: str) -> None:
         """A finding that the policy expects."""
         with self._lock:
-            self._add("findings_suppressed_total", (_one_of(rule, names.rules()),), 1)
+            self._series.add("findings_suppressed_total", (_one_of(rule, names.rules()),), 1)
 
     def channels(self, rows: Iterable[Channel]) -> None:
         """Channels as they stand after merging; those of the state at the start, then whichever changed."""
@@ -193,112 +187,62 @@ class Metrics:
         """How many alerts fire, by severity; those not named are 0."""
         found = {str(severity): count for severity, count in counts.items()}
         with self._lock:
-            self._at("alerts").update({(severity,): found.get(severity, 0) for severity in names.SEVERITIES})
+            self._series.at("alerts").update({(severity,): found.get(severity, 0) for severity in names.SEVERITIES})
 
     def sinks(self, stats: Mapping[str, SinkStats]) -> None:
         """The statistics of each sink; their counts may begin again."""
         with self._lock:
             for name, stat in stats.items():
-                label = (self._named(name, _SINK),)
-                self._at("sink_queue_length")[label] = stat.queued
-                self._at("sink_queue_bytes")[label] = stat.queued_bytes
+                label = (self._series.named(name, SINK),)
+                self._series.at("sink_queue_length")[label] = stat.queued
+                self._series.at("sink_queue_bytes")[label] = stat.queued_bytes
                 grown = self._totals.since(("sink", name), (stat.sent, stat.failures, stat.lost))
                 for what, count in zip(("sent", "failures", "lost"), grown, strict=True):
-                    self._add(f"sink_{what}_total", label, count)
-                self._latest("sink_last_success_timestamp_seconds", label, stat.last_success or 0)
+                    self._series.add(f"sink_{what}_total", label, count)
+                self._series.latest("sink_last_success_timestamp_seconds", label, stat.last_success or 0)
 
     def workers(self, n: int, restarts: int) -> None:
         """How many run, and how often one had to be started again since the beginning."""
         with self._lock:
-            self._at("workers")[()] = n
-            self._add("worker_restarts_total", (), self._totals.since("workers", (restarts,))[0])
+            self._series.at("workers")[()] = n
+            self._series.add("worker_restarts_total", (), self._totals.since("workers", (restarts,))[0])
 
     def pending(self, n: int) -> None:
         """Reports not yet recorded."""
         with self._lock:
-            self._at("reports_pending")[()] = n
+            self._series.at("reports_pending")[()] = n
 
     def state(self, bytes: int, errors: Mapping[str, int]) -> None:
         """The size of the state, and how many writes failed since the beginning, by reason."""
         with self._lock:
-            self._at("state_bytes")[()] = bytes
+            self._series.at("state_bytes")[()] = bytes
             for reason, count in errors.items():
-                self._add("state_errors_total", (_one_of(reason, names.STATE_ERRORS),), self._totals.since(("state", reason), (count,))[0])
+                self._series.add("state_errors_total", (_one_of(reason, names.STATE_ERRORS),), self._totals.since(("state", reason), (count,))[0])
 
     def unwatched(self, seconds: float) -> None:
         """One more interval in which nothing was watched."""
         with self._lock:
-            self._add("unwatched_seconds_total", (), seconds)
+            self._series.add("unwatched_seconds_total", (), seconds)
 
     def shed(self, what: str, bytes: int) -> None:
         """Bytes left unread: ``content`` or ``flows``."""
         with self._lock:
-            self._add("shed_bytes_total", (_one_of(what, names.SHED),), bytes)
+            self._series.add("shed_bytes_total", (_one_of(what, names.SHED),), bytes)
 
     def bug(self) -> None:
         """An error of our own outside the sessions."""
         with self._lock:
-            self._add("bugs_total", (), 1)
+            self._series.add("bugs_total", (), 1)
 
     def refused(self, reason: str) -> None:
         """A request that the endpoint turned away."""
         with self._lock:
-            self._add("endpoint_refused_total", (reason,), 1)
+            self._series.add("endpoint_refused_total", (reason,), 1)
 
     def web_config(self, *, good: bool) -> None:
         """Whether the web configuration on disk is the one in use."""
         with self._lock:
-            self._at("endpoint_config_last_reload_successful")[()] = good
-
-    def _at(self, name: str) -> dict[Labels, float]:
-        return self._values[f"cleartap_{name}"]
-
-    def _add(self, name: str, labels: Labels, count: float) -> None:
-        """Count; a counter never goes down, whatever it is told."""
-        values = self._at(name)
-        values[labels] = values.get(labels, 0) + max(count, 0)
-
-    def _latest(self, name: str, labels: Labels, nanoseconds: int) -> None:
-        values = self._at(name)
-        values[labels] = max(values.get(labels, 0), nanoseconds / 1e9)
-
-    def _named(self, name: str, series: tuple[tuple[str, Labels], ...]) -> str:
-        """The label for a configured name; its series begin at 0."""
-        first = self._at(series[0][0])
-        if (name,) in first:
-            return name
-        if len(first) >= MAX_NAMES:
-            name = names.OTHER
-        for metric, more in series:
-            self._at(metric).setdefault((name, *more), 0)
-        return name
-
-    def _closed_sets(self) -> None:
-        sets = {
-            "undecoded_frames_total": names.UNDECODED, "stage_seconds_total": names.STAGES, "shed_bytes_total": names.SHED,
-            "anomalies_total": names.protocols(), "finding_last_seen_timestamp_seconds": names.rules(), "findings_suppressed_total": names.rules(),
-            "alerts": names.SEVERITIES, "state_errors_total": names.STATE_ERRORS, "endpoint_refused_total": names.REFUSED,
-        }  # fmt: skip
-        for name, values in sets.items():
-            self._at(name).update({(value,): 0 for value in values})
-        for rule in all_rules():
-            self._at("findings_total").update({(rule.id, severity): 0 for severity in names.severities(rule)})
-        self._at("findings_total").update({(names.OTHER, severity): 0 for severity in names.SEVERITIES})
-        for family in names.CATALOGUE:
-            if not family.labels:
-                self._values[family.name][()] = 0
-
-
-_INTERFACE: tuple[tuple[str, Labels], ...] = (
-    ("capture_packets_total", ()), ("capture_bytes_total", ()), ("capture_up", ()), ("capture_last_packet_timestamp_seconds", ()),
-    *(("capture_dropped_packets_total", (reason,)) for reason in names.DROPPED),
-)  # fmt: skip
-_SINK: tuple[tuple[str, Labels], ...] = tuple(
-    (name, ())
-    for name in (
-        "sink_queue_length", "sink_queue_bytes", "sink_sent_total", "sink_failures_total", "sink_lost_total", "sink_last_success_timestamp_seconds",
-    )
-)  # fmt: skip
+            self._series.at("endpoint_config_last_reload_successful")[()] = good
 
 
 def _one_of(value: str, closed: tuple[str, ...], otherwise: str = names.OTHER) -> str:

@@ -31,12 +31,17 @@ class FileSink:
         self._handle = -1
 
     def send(self, items: Sequence[Item]) -> None:
-        """Append all. Raises SinkError, for instance for a full disk; no half line is left behind then."""
+        """Append all. Raises SinkError, for instance for a full disk; nothing of the batch is left behind then."""
         lines = [(one_line(item, self._sensor, self._form) + "\n").encode() for item in items]
         with self._told():
             self._open()
-            for line in lines:
-                self._append(line)
+            start = os.fstat(self._handle).st_size
+            try:
+                for line in lines:
+                    self._append(line)
+            except (OSError, SinkError):
+                self._take_back(start)
+                raise
             os.fsync(self._handle)
 
     def check(self) -> None:
@@ -98,8 +103,13 @@ class FileSink:
             os.close(directory)
 
     def _append(self, line: bytes) -> None:
-        before = os.fstat(self._handle).st_size
-        written = os.write(self._handle, line)
-        if written != len(line):
-            os.ftruncate(self._handle, before)
+        if os.write(self._handle, line) != len(line):
             raise SinkError(f"{self._path}: no room for a whole line")
+
+    def _take_back(self, start: int) -> None:
+        """Remove what was written of a batch, unless a rotation has emptied the file meanwhile: then it would grow."""
+        try:
+            if os.fstat(self._handle).st_size > start:
+                os.ftruncate(self._handle, start)
+        except OSError:
+            pass  # the next to open the file ends the cut line

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from sniffer.errors import UsageError
@@ -21,7 +23,6 @@ from sniffer.outputs import jsonl, slack
 from sniffer.outputs.formats import JSON
 from sniffer.outputs.http import HttpError, Requester
 from sniffer.outputs.net import read_secret
-from sniffer.outputs.sink import SinkError
 from sniffer.outputs.view import delivery_key
 
 if TYPE_CHECKING:
@@ -34,15 +35,33 @@ SIGNATURE = "X-Cleartap-Signature"
 IDEMPOTENCY = "Idempotency-Key"
 # A receiver refuses older ones, so that a recorded request cannot be sent again next week.
 TOLERANCE = 300  # seconds
+# More than any batch holds.
+MAX_REMEMBERED = 1000
 _FIELD = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})", re.ASCII)
 
 
-class Refused(HttpError):
-    """Some items of a batch were refused for good; all others of it were delivered. ``refused``: their ids."""
+class Memory:
+    """What became of single items lately, so that a batch sent again after an error repeats nothing that was answered."""
 
-    def __init__(self, error: HttpError, refused: tuple[str, ...], total: int) -> None:
-        super().__init__(f"{error} to {len(refused)} of {total}", error.status, permanent=True)
-        self.refused = refused
+    def __init__(self) -> None:
+        self._answers: OrderedDict[bytes, HttpError | None] = OrderedDict()
+
+    def note(self, item: Item, refusal: HttpError | None = None) -> None:
+        """The receiver took it, or refused it for good."""
+        self._answers[self._name(item)] = refusal
+        while len(self._answers) > MAX_REMEMBERED:
+            self._answers.popitem(last=False)
+
+    def taken(self, item: Item) -> bool:
+        return self._answers.get(self._name(item), self) is None
+
+    def refusal(self, item: Item) -> HttpError | None:
+        return self._answers.get(self._name(item))
+
+    @staticmethod
+    def _name(item: Item) -> bytes:
+        """The content counts: a finding keeps its id when it is seen again."""
+        return hashlib.sha256(json.dumps([item.kind, item.id, item.body], sort_keys=True).encode()).digest()
 
 
 def sign(secret: bytes, body: bytes, now: int) -> str:
@@ -72,21 +91,14 @@ class WebhookSink:
             raise UsageError(f"{what}format {settings.format} is none of a webhook")
         self._secret = read_secret(settings.secret_file, what + "secret_file").encode() if settings.secret_file else b""
         self._requester = Requester(settings, url)
+        self._memory = Memory()
 
     def send(self, items: Sequence[Item]) -> None:
-        """Post all in order. What is refused for good is passed over, and told at the end by :class:`Refused`."""
-        refused: list[str] = []
-        last: HttpError | None = None
-        for group in self._groups(items):
-            try:
-                self._post(group)
-            except HttpError as error:
-                if not error.permanent:
-                    raise
-                refused += [item.id for item in group]
-                last = error
-        if last is not None:
-            raise Refused(last, tuple(refused), len(items))
+        """Post all in order, up to the first that is not taken: SinkError, permanent where that one is refused for good."""
+        pending = [item for item in items if not self._memory.taken(item)]
+        size = slack.MAX_ITEMS if self._form == "slack" else 1  # people read a few messages, programs one object at a time
+        for start in range(0, len(pending), size):
+            self._deliver(pending[start : start + size])
 
     def check(self) -> None:
         """Whether the receiver takes a connection; nothing is posted. Raises SinkError."""
@@ -95,10 +107,17 @@ class WebhookSink:
     def close(self) -> None:
         self._requester.close()
 
-    def _groups(self, items: Sequence[Item]) -> list[Sequence[Item]]:
-        """What goes into one request each: people read a few messages, programs one object at a time."""
-        size = slack.MAX_ITEMS if self._form == "slack" else 1
-        return [items[start : start + size] for start in range(0, len(items), size)]
+    def _deliver(self, group: Sequence[Item]) -> None:
+        if len(group) == 1 and (refusal := self._memory.refusal(group[0])):
+            raise refusal
+        try:
+            self._post(group)
+        except HttpError as error:
+            if error.permanent and len(group) == 1:
+                self._memory.note(group[0], error)
+            raise
+        for item in group:
+            self._memory.note(item)
 
     def _post(self, group: Sequence[Item]) -> None:
         record = slack.message(group, self._sensor) if self._form == "slack" else JSON[self._form](group[0], self._sensor)
@@ -108,5 +127,3 @@ class WebhookSink:
             headers[SIGNATURE] = sign(self._secret, body, int(time.time()))
         self._requester.request("POST", self._requester.target, body, headers)
 
-
-__all__ = ["IDEMPOTENCY", "SIGNATURE", "TOLERANCE", "Refused", "SinkError", "WebhookSink", "sign", "verify"]

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,17 +87,16 @@ def writing(db: sqlite3.Connection, path: Path) -> Iterator[None]:
         try:
             yield
             db.execute("COMMIT")
-        except BaseException:
+        finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            raise
 
 
 def connect(path: Path, *, synchronous: str, checkpoints: bool) -> sqlite3.Connection:
     """A connection for writing to a file that is there. ``checkpoints``: whether its commits bring the log back into it."""
     with alone(path), explained(path):
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
+        with closed_if_it_fails(db):
             if not db.execute("PRAGMA page_count").fetchone()[0]:
                 db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
             db.execute("PRAGMA journal_mode = WAL")
@@ -107,10 +106,16 @@ def connect(path: Path, *, synchronous: str, checkpoints: bool) -> sqlite3.Conne
             db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
             if not checkpoints:
                 db.execute("PRAGMA wal_autocheckpoint = 0")
-        except BaseException:
-            db.close()
-            raise
     return db
+
+
+@contextmanager
+def closed_if_it_fails(db: sqlite3.Connection) -> Iterator[None]:
+    """Close a connection unless the block goes through."""
+    with ExitStack() as undo:
+        undo.callback(db.close)
+        yield
+        undo.pop_all()
 
 
 def read_only(path: Path, *, any_version: bool = False) -> sqlite3.Connection:
@@ -122,13 +127,10 @@ def read_only(path: Path, *, any_version: bool = False) -> sqlite3.Connection:
         raise StateError(f"{path}: there is no state database here")
     with explained(path):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
+        with closed_if_it_fails(db):
             found = schema.version(db, str(path))
             if found != schema.NEWEST and not any_version:
                 raise StateError(f"{path}: schema {found} is older than this cleartap's {schema.NEWEST}; `cleartap watch` brings it up to date when it starts")
-        except BaseException:
-            db.close()
-            raise
     return db
 
 

@@ -152,10 +152,9 @@ def migrate(db: sqlite3.Connection, path: str) -> None:
             db.execute(f"PRAGMA application_id = {APPLICATION}")
             db.execute(f"PRAGMA user_version = {number + 1}")
             db.execute("COMMIT")
-        except BaseException:
+        finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            raise
 
 
 def _statements(script: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,11 +92,10 @@ class State(Reader):
         self._lost_since = 0  # when a file that was set aside was last written
         path = Path(path)
         self._held = database.occupy(path)
-        try:
+        with ExitStack() as undo:
+            undo.callback(os.close, self._held)
             super().__init__(path, self._open(path))
-        except BaseException:
-            os.close(self._held)
-            raise
+            undo.pop_all()
 
     def _open(self, path: Path) -> sqlite3.Connection:
         try:
@@ -110,15 +109,11 @@ class State(Reader):
         database.prepare(path)
         database.check(path)
         db = database.connect(path, synchronous=database.FULL, checkpoints=True)
-        try:
+        with database.closed_if_it_fails(db):
             with database.alone(path), database.explained(path):
                 schema.migrate(db, str(path))
             with database.writing(db, path):
                 db.execute("UPDATE watch SET sensor = ?", (self._name,))
-        except BaseException:
-            with database.alone(path):
-                db.close()
-            raise
         return db
 
     @staticmethod
