@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from sniffer.alerting.compose import alert_id
 from sniffer.alerting.conditions import CATEGORY, CONDITIONS, Condition
-from sniffer.alerting.desk import MAX_ACTIVE, MAX_CONDITIONS, Alerting, alert_id
+from sniffer.alerting.desk import MAX_ACTIVE, MAX_CONDITIONS, Alerting
 
 __all__ = ["CATEGORY", "CONDITIONS", "MAX_ACTIVE", "MAX_CONDITIONS", "Alerting", "Condition", "alert_id"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sniffer.alert import Alert, State
 from sniffer.alerting.active import Active
-from sniffer.alerting.conditions import CATEGORY, CONDITIONS, Condition
+from sniffer.alerting.compose import alert_id, evidence, of_condition, of_finding
+from sniffer.alerting.conditions import CATEGORY, CONDITIONS
 from sniffer.alerting.pending import Pending
 from sniffer.events import Outcome
 from sniffer.findings import Severity
-from sniffer.outputs import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,11 +35,6 @@ UPDATES = 1000
 _MINUTE = 60_000_000_000
 _NEVER = 1 << 63
 _EXPIRED = "policy/expected-expired"
-
-
-def alert_id(*parts: str) -> str:
-    """The same for the same rule and channel, on every run."""
-    return "a" + hashlib.sha256("\x00".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:15]
 
 
 class Alerting:
@@ -122,7 +116,7 @@ class Alerting:
         if len(self._conditions) >= MAX_CONDITIONS:
             self._let_go += 1
             return None
-        alert = self._stated(identity, known, severity, key, detail or key, count, now)
+        alert = of_condition(identity, known, severity, key, detail or key, count, now, self._sensor)
         return self._start(self._conditions, alert, now)
 
     def link(self, interface: str, last_packet: int, now: int) -> Alert | None:
@@ -186,7 +180,7 @@ class Alerting:
             count = self._pending.reached(key, judged.threshold, finding.count, now)
             if not count:
                 return None
-        alert = self._found(key, finding, judged, count)
+        alert = of_finding(key, finding, judged, count, self._sensor)
         self._start(self._active, alert, now)
         self._active[key].meet(finding.id, finding.outcome is Outcome.ACCEPTED, True)
         return alert
@@ -203,7 +197,7 @@ class Alerting:
             active.alert = replace(active.alert, tier=judged.tier, network=judged.network)
         rises = judged.severity > active.severity
         if rises or (judged.severity == active.severity and accepted and not active.accepted):
-            active.severity, active.worst = judged.severity, _evidence(finding, judged)
+            active.severity, active.worst = judged.severity, evidence(finding, judged)
             active.alert = replace(active.alert, title=finding.title, remedy=finding.remedy)
         active.accepted = active.accepted or accepted
         if rises:
@@ -250,77 +244,15 @@ class Alerting:
         self._next_expiry = min((until for until, _ in entries if until > now), default=_NEVER)
         expired = {_named(entry): entry for until, entry in entries if until <= now}
         out = [
-            self.condition(_EXPIRED, name, True, now, detail=f"{name}; its owner is {entry.owner}, it expired on {entry.expires}: {entry.reason}")
+            self.condition(_EXPIRED, name, True, now, detail=f"its owner is {entry.owner}, it expired on {entry.expires}; {name}: {entry.reason}")
             for name, entry in expired.items()
         ]
         gone = [key for key, active in self._conditions.items() if active.alert.rule == _EXPIRED and active.alert.channel not in expired]
         out.extend(self._over(self._conditions, key, now) for key in gone)
         return [alert for alert in out if alert is not None]
 
-    def _found(self, key: str, finding: Finding, judged: Judged, count: int) -> Alert:
-        return Alert(
-            id=key,
-            revision=1,
-            state=State.FIRING,
-            rule=finding.rule.id,
-            severity=str(judged.severity),
-            category=str(finding.rule.category),
-            title=finding.title,
-            sensor=self._sensor,
-            protocol=finding.protocol,
-            transport=finding.transport,
-            client=finding.client[0],
-            server=finding.server[0],
-            port=finding.server[1],
-            tier=judged.tier,
-            network=judged.network,
-            path=finding.path,
-            channel=finding.channel,
-            count=count,
-            findings=1,
-            first_seen=finding.first_seen,
-            last_seen=finding.last_seen,
-            remedy=finding.remedy,
-            references=finding.rule.references,
-            finding=_evidence(finding, judged),
-        )
-
-    def _stated(self, identity: str, known: Condition, severity: Severity, key: str, detail: str, count: int, now: int) -> Alert:
-        """A condition's alert: what it is about stands in ``channel``, and there is no finding behind it."""
-        return Alert(
-            id=identity,
-            revision=1,
-            state=State.FIRING,
-            rule=known.id,
-            severity=str(severity),
-            category=CATEGORY,
-            title=f"{known.title}: {detail}",
-            sensor=self._sensor,
-            protocol="",
-            transport="",
-            client="",
-            server="",
-            port=0,
-            tier="",
-            network="",
-            path=(),
-            channel=key,
-            count=count,
-            findings=0,
-            first_seen=now,
-            last_seen=now,
-            remedy=known.remedy,
-            references=known.references,
-            finding={},
-        )
-
 
 _SEVERITIES = {str(severity): severity for severity in Severity}
-
-
-def _evidence(finding: Finding, judged: Judged) -> dict[str, Any]:
-    """The finding's record, never its value, with the severity that policy gave it."""
-    return {**record.finding(finding), "severity": str(judged.severity)}
 
 
 def _named(entry: Expected) -> str:

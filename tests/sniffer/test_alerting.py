@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from datetime import date
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from sniffer.alert import Alert, State
 from sniffer.alerting import CATEGORY, CONDITIONS, Alerting, active, alert_id, desk, pending
 from sniffer.channels import Channel
+from sniffer.cli import main
 from sniffer.config import AlertSettings, Config, Expected, Network, SeverityOverride, Threshold
 from sniffer.events import Outcome
 from sniffer.findings import Category, Finding, Severity
@@ -429,6 +431,12 @@ class TestConditions:
             assert condition.title
             assert condition.remedy.endswith(".")
             assert condition.severity >= Severity.MEDIUM, "told unless that is turned off"
+
+
+    def test_people_find_them_beside_the_rules(self, capsys: pytest.CaptureFixture[str]):
+        assert main(["rules", "--format", "jsonl"]) == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert {row["id"] for row in rows if row["category"] == CATEGORY} == set(CONDITIONS)
 
 
 # Any sequence of findings, conditions, restarts, time steps and clocks set back.
