@@ -142,11 +142,13 @@ def test_a_line_cut_by_a_crash_stays_alone(path, sink):
 
 
 @pytest.mark.parametrize("what", ["short", "none"])
-def test_no_half_line_without_room(sink, path, monkeypatch, what):
+def test_nothing_of_a_batch_without_room(sink, path, monkeypatch, what):
     sink.send([finding()])
     real = os.write
 
     def full(handle: int, data: bytes) -> int:
+        if b'"finding"' in data[:20]:
+            return real(handle, data)
         if what == "none":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(handle, data[:10])
@@ -154,7 +156,7 @@ def test_no_half_line_without_room(sink, path, monkeypatch, what):
     with monkeypatch.context() as patched:
         patched.setattr("sniffer.outputs.file.os.write", full)
         with pytest.raises(SinkError, match=r"room|space") as caught:
-            sink.send([alert()])
+            sink.send([finding(), alert(), finding()])
     assert not caught.value.permanent
     assert [row["type"] for row in lines(path)] == ["finding"]
     sink.send([alert()])
@@ -171,8 +173,8 @@ sink = open_sink(settings("file", path=path), "s")
 sent = 0
 try:
     while True:
-        sink.send([finding()])
-        sent += 1
+        sink.send([finding()] * 3)
+        sent += 3
 except SinkError as error:
     print(sent, error)
 data = open(path, "rb").read()

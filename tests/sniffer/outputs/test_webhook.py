@@ -18,7 +18,7 @@ from sniffer.outputs import slack
 from sniffer.outputs.http import MAX_RETRY_AFTER, parts_wrong, retry_after
 from sniffer.outputs.open import open_sink
 from sniffer.outputs.sink import SinkError
-from sniffer.outputs.webhook import IDEMPOTENCY, SIGNATURE, Refused, sign, verify
+from sniffer.outputs.webhook import IDEMPOTENCY, SIGNATURE, sign, verify
 from tests.sniffer.outputs.items import CANARY, alert, channel, finding, leaking, settings
 from tests.sniffer.outputs.servers import Authority, Receiver, free_port
 from tests.test_privacy import shown
@@ -56,7 +56,7 @@ def test_signed_posts_in_order_over_one_connection(receiver, opened, tmp_path):
     sink = opened(receiver.url, secret_file=secret_file(tmp_path), headers={"X-Team": "net"})
     assert sink.wants == {"alert"}
     sink.send([finding(), alert(revision=3), channel()])
-    sink.send([finding()])
+    sink.send([finding(count=4)])
     assert [json.loads(r.body)["type"] for r in receiver.requests] == ["finding", "alert", "channel", "finding"]
     assert receiver.connections == 1
     for request in receiver.requests:
@@ -97,7 +97,7 @@ def test_no_request_holds_a_secret(receiver, opened, form, tmp_path):
 
 def test_slack_groups(receiver, opened):
     sink = opened(receiver.url, format="slack")
-    sink.send([finding()] * (slack.MAX_ITEMS + 1))
+    sink.send([finding(id=f"f{n}") for n in range(slack.MAX_ITEMS + 1)])
     sizes = [len(json.loads(r.body)["blocks"]) for r in receiver.requests]
     assert sizes == [3 * slack.MAX_ITEMS, 2]
 
@@ -115,17 +115,38 @@ def test_what_passes_is_tried_again(receiver, opened, status):
     assert caught.value.retry_after == 7
     assert len(receiver.requests) == 2  # in order: nothing after what was not taken
     sink.send([finding(), alert(), channel()])
-    assert receiver.requests[1].headers[IDEMPOTENCY] == receiver.requests[3].headers[IDEMPOTENCY]
+    assert [r.headers[IDEMPOTENCY][0] for r in receiver.requests] == ["f", "a", "a", "c"]
+    assert receiver.requests[1].headers[IDEMPOTENCY] == receiver.requests[2].headers[IDEMPOTENCY]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
-def test_what_is_refused_for_good_does_not_hold_up_the_rest(receiver, opened, status):
+def test_what_is_refused_for_good(receiver, opened, status):
+    """As delivery goes about it: the whole batch, then ever smaller parts, until what is refused stands alone."""
     receiver.answers += [(200, {}), (status, {"Retry-After": "7"})]
-    with pytest.raises(Refused, match=f"{status} to 1 of 3") as caught:
-        opened(receiver.url).send([finding(), alert(), channel()])
-    assert caught.value.permanent
-    assert caught.value.refused == ("a0123456789abcde",)
-    assert len(receiver.requests) == 3
+    sink = opened(receiver.url)
+    good, bad, last = finding(), alert(), channel()
+    for part in ([good, bad, last], [bad, last], [bad]):
+        with pytest.raises(SinkError, match=str(status)) as caught:
+            sink.send(part)
+        assert caught.value.permanent
+        assert caught.value.retry_after is None
+    sink.send([good])
+    sink.send([last])
+    assert [r.headers[IDEMPOTENCY][0] for r in receiver.requests] == ["f", "a", "c"]  # each once, whatever was tried again
+    sink.send([finding(count=99)])
+    assert len(receiver.requests) == 4
+
+
+def test_a_batch_tried_again_repeats_nothing_that_was_taken(receiver, opened):
+    for form in ("native", "slack"):
+        sink = opened(receiver.url, format=form)
+        many = [finding(id=f"f{n}") for n in range(20)]
+        receiver.requests.clear()
+        receiver.answers += [(200, {}), (503, {})]
+        with pytest.raises(SinkError):
+            sink.send(many)
+        sink.send(many)
+        assert len(receiver.requests) == {"native": 21, "slack": 3}[form]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -171,9 +192,18 @@ def test_a_receiver_that_is_slow_or_away(receiver, opened):
 def test_a_connection_closed_while_idle_is_opened_again(receiver, opened):
     receiver.hang_up = True
     sink = opened(receiver.url)
-    for _ in range(3):
-        sink.send([finding()])
+    for count in range(3):
+        sink.send([finding(count=count)])
     assert len(receiver.requests) == receiver.connections == 3
+
+
+def test_a_tls_connection_closed_while_idle_is_opened_again(opened, tmp_path):
+    authority = Authority(tmp_path / "ca")
+    with Receiver(authority.server_context(), hang_up=True) as running:
+        sink = opened(running.url, ca_file=authority.file)
+        for count in range(3):
+            sink.send([finding(count=count)])
+        assert len(running.requests) == running.connections == 3
 
 
 def test_check_sends_no_request(receiver, opened):
