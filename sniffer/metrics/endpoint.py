@@ -26,6 +26,8 @@ MAX_CONNECTIONS = 16
 MAX_CONNECTIONS_EACH = 8
 # Seconds for a connection from its first byte to its last, handshake included, whatever the client does.
 DEADLINE = 10.0
+# Seconds between two looks at whether to stop.
+_POLL = 0.2
 # Seconds the peer gets to close its side of TLS after the answer.
 _UNWRAP = 0.2
 # Seconds to wait for connections to end once their sockets are shut.
@@ -50,7 +52,7 @@ class Endpoint:
             web_config, self._stopping.wait, lambda good: metrics.web_config(good=good), open_to_others=not (where.loopback or allow_insecure)
         )
         self._server = _Server(where, metrics, self._access, healthy, ready)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", kwargs={"poll_interval": 0.2}, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", kwargs={"poll_interval": _POLL}, daemon=True)
 
     @property
     def address(self) -> tuple[str, int]:

@@ -30,6 +30,7 @@ def metrics():
 def serve(metrics, monkeypatch):
     """Starts endpoints, and stops them at the end."""
     monkeypatch.setattr(passwords, "FAILED_DELAY", 0.05)
+    monkeypatch.setattr(endpoint, "_POLL", 0.01)
     started = []
 
     def start(web_config="", *, listen="127.0.0.1:0", healthy=lambda: None, ready=lambda: None, **more):
