@@ -7,6 +7,8 @@ import sys
 import traceback
 from types import TracebackType
 
+from sniffer.errors import CleartapError
+
 
 class Boundary:
     """A ``with`` block round a whole process. An exception's text may hold bytes from the wire: it is not shown."""
@@ -18,7 +20,7 @@ class Boundary:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None or not issubclass(kind, Exception):
+        if kind is None or not issubclass(kind, Exception) or issubclass(kind, CleartapError):
             return
         places = "".join(traceback.format_tb(trace))
         print(f"cleartap: {self._what} ended by a fault of its own: {kind.__name__}\n{places}", file=sys.stderr, end="", flush=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sniffer.capture import privileges
 from sniffer.capture.live import HAS_RING, RingSettings
@@ -59,6 +60,7 @@ def _ring(settings: CaptureSettings, name: str, count: int) -> RingSettings:
 def open_stream(name: str) -> list[tuple[SourcePlan, ...]]:
     """Standard input, a FIFO, pcap-over-IP or a capture file, for the one worker that reads it."""
     if name.startswith("tcp://"):
+        _check_url(name)
         return [(RemotePlan(name),)]
     if name == "-":
         return [(StreamPlan("standard input", Connection(os.dup(0), writable=False), live=not stat.S_ISREG(os.fstat(0).st_mode)),)]
@@ -68,6 +70,16 @@ def open_stream(name: str) -> list[tuple[SourcePlan, ...]]:
     except OSError as error:
         raise CaptureError(f"{name}: {error.strerror}") from None
     return [(StreamPlan(name, Connection(handle, writable=False), live=fifo),)]
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = bool(parts.hostname and parts.port and parts.path in ("", "/"))
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f"{url}: a pcap-over-IP server is named tcp://HOST:PORT")
 
 
 def prepare_state(path: str) -> None:

@@ -134,7 +134,7 @@ class Reconnecting:
 
     def __init__(self, url: str) -> None:
         self.name = url
-        self.problem: str | None = "not connected yet"
+        self.problem: str | None = None
         self._stream: Stream | None = None
         self._before = Counters()
         self._pause, self._due = FIRST_PAUSE, 0.0
