@@ -22,7 +22,7 @@ from sniffer.findings import Severity
 from sniffer.outputs import record
 from sniffer.outputs.sink import Item
 from sniffer.secret import Secret
-from sniffer.state import Interval, State, queue
+from sniffer.state import Interval, State, Transaction, queue
 from tests.sniffer.state_lab import CANARY, NOW, SECOND, alert, channel, finding, hashed, item, tls_channel
 from tests.test_privacy import forms
 
@@ -183,19 +183,27 @@ def test_acknowledgements_outlive_their_findings(state):
 
 
 def test_a_transaction_is_whole_or_nothing(state):
-    with pytest.raises(ZeroDivisionError), state.transaction() as put:
-        put.findings([finding(1)])
-        put.channels([channel(1)])
-        put.alerts([alert(1)])
-        put.enqueue("siem", [item(1)])
-        put.heartbeat(NOW)
-        put.count("seen")
-        put.unwatched(Interval(1, 2, "x"))
-        1 / 0  # noqa: B018
-    assert not (state.findings() or state.channels() or state.alerts() or state.sinks() or state.counters() or state.intervals() or state.heartbeat)
+    def fails() -> None:
+        with state.transaction() as put:
+            everything(put)
+            1 / 0  # noqa: B018
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert not any((state.findings(), state.channels(), state.alerts(), state.sinks(), state.counters(), state.intervals(), state.heartbeat))
     with state.transaction() as put:
-        put.findings([finding(1)])
-    assert len(state.findings()) == 1
+        everything(put)
+    assert all((state.findings(), state.channels(), state.alerts(), state.sinks(), state.counters(), state.intervals(), state.heartbeat))
+
+
+def everything(put: Transaction) -> None:
+    put.findings([finding(1)])
+    put.channels([channel(1)])
+    put.alerts([alert(1)])
+    put.enqueue("siem", [item(1)])
+    put.heartbeat(NOW)
+    put.count("seen")
+    put.unwatched(Interval(1, 2, "x"))
 
 
 def test_time_not_watched_is_on_record(path):
