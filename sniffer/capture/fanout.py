@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 SOL_PACKET, PACKET_FANOUT, PACKET_FANOUT_DATA = 263, 18, 22
 _CBPF, _UNIQUE = 6, 0x2000
 
+# Asks for a group that is not there yet.
+NEW_GROUP = -1
 # Tunnels in tunnels: a cloud's mirror is VXLAN inside the load balancer's GENEVE; then the tenant's own may follow.
 DEPTH = 3
 # Tags and labels before IP: QinQ behind the tag that the kernel took off; operators stack four labels.
@@ -56,20 +59,24 @@ _K1, _K2, _K3 = 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35
 
 
 def join(sock: socket.socket, group: int) -> int:
-    """Join a bound socket to a group (0: a new one, whose number the kernel chooses). Gives the group's number.
+    """Join a bound socket to a group, or to a new one (NEW_GROUP), whose number the kernel chooses. Gives the number.
 
-    All members' filters must still be open to change: the kernel refuses a program on a locked socket.
+    A group may have the number 0: the first after a boot has it. The members' filters must not be locked yet.
     """
-    kind = _CBPF | (_UNIQUE if group == 0 else 0)
-    sock.setsockopt(SOL_PACKET, PACKET_FANOUT, group | kind << 16)
-    if group == 0:
-        bpf.attach(sock, program(), level=SOL_PACKET, option=PACKET_FANOUT_DATA)
-    return group_of(sock)
+    kind = _CBPF | (_UNIQUE if group == NEW_GROUP else 0)
+    sock.setsockopt(SOL_PACKET, PACKET_FANOUT, max(group, 0) | kind << 16)
+    bpf.attach(sock, program(), level=SOL_PACKET, option=PACKET_FANOUT_DATA)
+    number = group_of(sock)
+    if number is None:
+        raise OSError(errno.EINVAL, "the socket shares nothing")
+    return number
 
 
-def group_of(sock: socket.socket) -> int:
-    """The number of a socket's group, 0 for none."""
-    return int(struct.unpack("=I", sock.getsockopt(SOL_PACKET, PACKET_FANOUT, 4))[0] & 0xFFFF)
+def group_of(sock: socket.socket) -> int | None:
+    """The number of a socket's group, None for none."""
+    said = int(struct.unpack("=I", sock.getsockopt(SOL_PACKET, PACKET_FANOUT, 4))[0])
+    # The kind of group is never 0 for ours; the number may be.
+    return said & 0xFFFF if said >> 16 else None
 
 
 def program() -> bpf.Program:

@@ -83,7 +83,7 @@ def open_socket(settings: RingSettings) -> socket.socket:
 def open_group(settings: RingSettings) -> list[socket.socket]:
     """``settings.fanout_size`` sockets that share one interface; none hears anything before all have joined."""
     socks: list[socket.socket] = []
-    group = 0
+    group: int | None = fanout.NEW_GROUP
     try:
         for _ in range(settings.fanout_size):
             sock = _prepare(settings, group)
@@ -221,8 +221,8 @@ class Ring:
             self._look()
         return self._take()
 
-    def _ready(self) -> int:
-        return self._words[self._read % self._blocks * (BLOCK // 4) + _STATUS] & _USER
+    def _ready(self) -> bool:
+        return bool(self._words[self._read % self._blocks * (BLOCK // 4) + _STATUS] & _USER)
 
     def _take(self) -> Frames:
         """Copy the blocks out and give each back at once."""
@@ -259,7 +259,7 @@ class Ring:
         """Bytes are those of the batches before, the rest is as it is."""
         _KEPT.pack_into(self._map, _BLOCK_HEADER, self._read, self._packets, self._wire, self._offered, self._dropped, self._freezes)
 
-    def _frames(self, at: npt.NDArray[np.int64], before: int) -> Frames:
+    def _frames(self, at: Column, before: int) -> Frames:
         """Columns of the packets at these offsets; ``before`` were read earlier."""
         header = gather(self._buffer, at, _HEADER)
         size, wire = header["size"].astype(np.int64), header["wire"].astype(np.int64)
@@ -320,10 +320,11 @@ class Ring:
         self._sock.close()
 
 
-def _tags(header: npt.NDArray[np.void]) -> npt.NDArray[np.int64] | None:
+def _tags(header: npt.NDArray[np.void]) -> Column | None:
     """The tag that the kernel took off the bytes: see ``Frames.vlan``."""
     tagged = header["status"] & _TCI_VALID != 0
     if not tagged.any():
         return None
     tpid = np.where(header["status"] & _TPID_VALID != 0, header["tpid"], 0x8100).astype(np.int64)
-    return np.where(tagged, tpid << 16 | header["tci"], -1)
+    tags: Column = np.where(tagged, tpid << 16 | header["tci"], -1)
+    return tags

@@ -45,7 +45,7 @@ class LiveSource(Protocol):
 class RingSettings:
     """How to watch an interface. ``interface`` may be ``any``; ``filter`` is a tcpdump expression.
 
-    ``fanout_group``: None for no sharing, 0 for a new group, else the group to join. Members share the packets of the
+    ``fanout_group``: None for no sharing, -1 for a new group, else the number of the group to join. Members share the packets of the
     interface by host pair. ``ring_bytes`` is for each.
     """
 
