@@ -8,6 +8,7 @@ Nothing leaves the namespaces. Needs root, iproute2 and ethtool.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CLIENT, SERVER = "192.0.2.10", "192.0.2.20"
 PORT = "mirror0"  # the watch port's name in the watch namespace
+_CLONE_NEWNET = 0x40000000
 _made = 0
 
 
@@ -149,3 +151,18 @@ def until(condition: object, patience: float = 20.0, every: float = 0.1) -> bool
 def cleartap(*arguments: str) -> Sequence[str]:
     """The command line of the program under test."""
     return (sys.executable, "-m", "sniffer.cli", *arguments)
+
+
+@contextmanager
+def inside(space: str) -> Iterator[None]:
+    """This thread, and every process and thread it starts, is in a namespace during the block (setns(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    before, there = (os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in ("/proc/self/ns/net", f"/run/netns/{space}"))
+    try:
+        if libc.setns(there, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+        yield
+    finally:
+        libc.setns(before, _CLONE_NEWNET)
+        os.close(before)
+        os.close(there)

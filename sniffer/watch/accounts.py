@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sniffer.session import Report
+from sniffer.state import Interval
 from sniffer.summary import Summary
 from sniffer.watch.recorder import Said
 from sniffer.watch.shedding import STEPS
@@ -52,13 +53,15 @@ class _Rate:
 class Accounts:
     """Keeps ``status`` and the metrics of capture up to date."""
 
-    def __init__(self, sources: Sequence[SourcePlan], status: Status, metrics: Metrics) -> None:
+    def __init__(self, sources: Sequence[SourcePlan], workers: int, status: Status, metrics: Metrics) -> None:
         self._status, self._metrics = status, metrics
         now, clock = time.monotonic(), time.time_ns()
         self._live = {source.name for source in sources if source.live}
         self._links = {source.name: _Rate(now, heard=clock) for source in sources}
         self._steps: dict[int, tuple[int, float]] = {}
         self._active: dict[int, int] = {}
+        self._at: dict[int, int] = dict.fromkeys(range(workers), clock)  # when each worker made its last report
+        self._unread: list[Interval] = []
         self._restarts = self._told_restarts = 0
         for name in self._links:
             status.links[name] = LinkStatus(name)
@@ -78,6 +81,7 @@ class Accounts:
             self._metrics.shed(what, count)
         status.total.add(report.summary)
         self._active[message.number] = report.active
+        self._at[message.number] = message.at
         status.active = sum(self._active.values())
         self._steps[message.number] = (message.step, message.late)
         status.step = max(step for step, _ in self._steps.values())
@@ -102,6 +106,9 @@ class Accounts:
 
     def died(self, number: int) -> None:
         """A worker is gone, and its flows with it."""
+        now = time.time_ns()
+        self._unread.append(Interval(min(self._at[number], now), now, f"worker {number} died"))
+        self._at[number] = now  # what comes from here on waits in the ring for the next
         self._active.pop(number, None)
         self._steps.pop(number, None)
         self._status.active = sum(self._active.values())
@@ -130,6 +137,15 @@ class Accounts:
     def heard(self) -> dict[str, int]:
         """When each link that is to speak last did, by the clock (nanoseconds since the epoch)."""
         return {name: rate.heard for name, rate in self._links.items() if name in self._live and not _over(rate)}
+
+    def watched(self) -> int:
+        """The time (nanoseconds since the epoch) up to which everything that was read has been reported."""
+        return min(self._at.values(), default=time.time_ns())
+
+    def unread(self) -> list[Interval]:
+        """Times whose packets were read and not reported, since the last call."""
+        unread, self._unread = self._unread, []
+        return unread
 
     def conditions(self) -> list[Said]:
         """What has come up since the last time."""

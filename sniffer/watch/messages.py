@@ -49,4 +49,5 @@ class Message:
     links: list[Link]
     step: int  # of shedding
     late: float  # seconds between the wire and us
+    at: int  # when it was made (nanoseconds since the epoch): all that was read before is in it, or in one before it
     last: bool = False  # the worker has ended as it was told

@@ -102,6 +102,18 @@ def prepare_state(path: str) -> None:
         raise UsageError(f"{place.parent}: the account (user {uid}) that watches once the capture is open may not write there: chown it, or name another place with --state")
 
 
+def reachable() -> bool:
+    """Whether the account that root becomes can start this interpreter and read this program; True for all others."""
+    if os.geteuid() != 0 or sys.platform != "linux":
+        return True
+    uid, gid = privileges.account()
+    for name in (sys.executable, os.__file__, __file__):
+        path = Path(name).resolve()
+        if not _may(path.stat(), uid, gid, 4) or not all(_may(folder.stat(), uid, gid, 1) for folder in path.parents):
+            return False
+    return True
+
+
 def _may(facts: os.stat_result, uid: int, gid: int, bit: int) -> bool:
     shift = 6 if facts.st_uid == uid else 3 if facts.st_gid == gid else 0
     return bool(facts.st_mode >> shift & bit)

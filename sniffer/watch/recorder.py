@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from sniffer.outputs.sink import Sink
     from sniffer.policy import Judged
     from sniffer.session import Report
-    from sniffer.state import State, Transaction
+    from sniffer.state import Interval, State, Transaction
 
 # After a write that failed the next try comes so much later (seconds): a full disk does not get room by being asked often.
 RETRY_AFTER = 2.0
 # What alerts have learned without being sent again is kept that often (seconds).
 KEEP_EVERY = 10.0
+# A worker that dies for good reason every time dies every ten seconds: hours of a full disk.
+MAX_INTERVALS = 1000
 # Channels whose last told verdict is remembered, so that a receiver hears of a row when it changes; 100 bytes each.
 MAX_VERDICTS = 200_000
 
@@ -60,6 +62,7 @@ class Recorder:
         self._posture = Posture(key)
         self.channels: Counter[str] = Counter()  # by verdict
         self._verdicts: OrderedDict[str, str] = OrderedDict()
+        self._intervals: list[Interval] = []
         self._retry = self._kept = 0.0
         self._config = config
         self.policy = Policy(config)
@@ -80,13 +83,18 @@ class Recorder:
         """Channels of which the ledger's own finding is on record."""
         self._posture.remember((channel, rule) for channel in channels)
 
+    def unwatched(self, intervals: Iterable[Interval]) -> None:
+        """Times in which something was not watched, for the record; the latest, should it have to wait long."""
+        self._intervals = [*self._intervals, *intervals][-MAX_INTERVALS:]
+
     def take(self, report: Report) -> None:
         """A worker's report; recorded with the next commit."""
         self.pending.add(report)
 
-    def commit(self, now: int, conditions: Iterable[Said] = (), heard: Mapping[str, int] | None = None, *, force: bool = False) -> Recorded | None:
+    def commit(self, now: int, conditions: Iterable[Said] = (), heard: Mapping[str, int] | None = None, *, watched: int = 0, force: bool = False) -> Recorded | None:
         """Record what waits and how the sensor's own conditions stand, and tick. None when it could not be written: it is
-        tried again later. ``heard`` is when each link last had a packet. Times in nanoseconds since the epoch, by the clock.
+        tried again later. ``heard`` is when each link last had a packet, ``watched`` the time up to which all that was read
+        has been taken here: were we killed now, what is not on record begins there. Times in nanoseconds since the epoch, by the clock.
         """
         if self.trouble and time.monotonic() < self._retry and not force:
             return None
@@ -94,6 +102,9 @@ class Recorder:
         try:
             with self._state.transaction() as tx:
                 recorded = self._write(tx, findings, channels, list(conditions), heard or {}, now)
+                for interval in self._intervals:
+                    tx.unwatched(interval)
+                tx.heartbeat(min(watched or now, now))
         except StateError as error:
             self._failed(error)
             return None
@@ -101,6 +112,7 @@ class Recorder:
         self._posture.keep()
         self.know(recorded.channels)
         self.pending.clear()
+        self._intervals.clear()
         return recorded
 
     def _failed(self, error: StateError) -> None:
@@ -130,7 +142,6 @@ class Recorder:
             self._kept = time.monotonic()
             tx.alerts(self.alerting.updates())
         self._enqueue(tx, out)
-        tx.heartbeat(now)
         return out
 
     def _alerts(self, findings: Sequence[Finding], whole: dict[str, Channel], out: Recorded, now: int) -> list[Alert]:

@@ -15,7 +15,7 @@ from sniffer.state import State
 from sniffer.watch.accounts import Accounts
 from sniffer.watch.crew import Crew
 from sniffer.watch.notify import Notifier
-from sniffer.watch.opening import give_up
+from sniffer.watch.opening import give_up, reachable
 from sniffer.watch.receivers import Receivers, open_sinks
 from sniffer.watch.recorder import Recorder, Said
 from sniffer.watch.signals import Signals
@@ -59,7 +59,7 @@ class Watcher:
         sources = {source.name: source for share in shares for source in share}
         severities = [(entry.rule or "*", entry.severity) for entry in config.severities]
         self.metrics = Metrics(list(sources), [sink.name for sink in sinks], top=config.metrics.top, severities=severities)
-        self._accounts = Accounts(list(sources.values()), self.status, self.metrics)
+        self._accounts = Accounts(list(sources.values()), len(shares), self.status, self.metrics)
         self._crew = Crew(shares, key, filter)
         self._sinks = list(sinks)
         self._endpoint: Endpoint | None = None
@@ -96,8 +96,7 @@ class Watcher:
     def run(self) -> int:
         """Watch until stopped, or until every source has ended; the exit code."""
         with Signals() as signals:
-            self._crew.prepare(drop=True)
-            give_up()
+            self._give_up()
             self._begin()
             try:
                 code = self._loop(signals)
@@ -108,6 +107,17 @@ class Watcher:
                     self._endpoint.stop()
             self._view.close(self.status)
         return code
+
+    def _give_up(self) -> None:
+        """No privilege from here on, in this process and all it starts."""
+        if reachable():
+            give_up()
+            self._crew.prepare(drop=True)
+            return
+        # The account that is left cannot start this interpreter: the fork server is started before, and gives up by itself.
+        self._crew.prepare(drop=True)
+        give_up()
+        self._view.note("the interpreter or this program lies where only root can read: install it elsewhere; Python's resource tracker, which reads nothing, goes on as root", bad=True)
 
     def _begin(self) -> None:
         """Open the state, tell what was not watched, start everything."""
@@ -210,7 +220,8 @@ class Watcher:
     def _commit(self, *, force: bool = False) -> None:
         """Record what waits, and say so when it cannot be or can again."""
         before, was = time.thread_time(), self._trouble
-        recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), force=force)
+        self._recorder.unwatched(self._accounts.unread())
+        recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), watched=self._accounts.watched(), force=force)
         self._trouble = self.status.trouble = self._recorder.trouble
         if recorded is None:
             if self._trouble and not was:

@@ -134,7 +134,7 @@ class Worker:
         self.session.step = step
         report = self.session.report(self._clock.now())
         report.stages["capture"], self._captured = self._captured, 0.0
-        return Message(self._plan.number, self._plan.generation, report, links, step, late, last)
+        return Message(self._plan.number, self._plan.generation, report, links, step, late, time.time_ns(), last)
 
     def _link(self, i: int) -> Link:
         source = self._sources[i]

@@ -10,14 +10,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
+import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from bench.lab import PORT, ROOT, Wire, missing, until
+from bench.lab import ROOT, missing, until
 from sniffer.capture import privileges
 
 PATIENCE = 20.0
@@ -46,14 +46,13 @@ def require(*programs: str) -> None:
 class Watch:
     """``cleartap watch`` with its log, state and metrics. Ended at the end of a ``with`` block."""
 
-    def __init__(self, folder: Path, *arguments: str, config: str = "", wire: Wire | None = None, env: dict[str, str] | None = None, stdin: int | None = None) -> None:
-        self.folder, self.wire = folder, wire
+    def __init__(self, folder: Path, *arguments: str, config: str = "", env: dict[str, str] | None = None, stdin: int | None = None) -> None:
+        self.folder = folder
         self.log_path, self.state_path, self.config_path = folder / "log", folder / "state" / "state.sqlite", folder / "cleartap.toml"
         if config or not self.config_path.exists():
             self.config_path.write_text(f'sensor = "test"\n{config}')
             self.config_path.chmod(0o644)
-        interface = () if any(not a.startswith("-") or a == "-" for a in arguments) or wire is None else ("-i", PORT)
-        self.command = [sys.executable, "-m", "sniffer.cli", "watch", "--config", str(self.config_path), "--state", str(self.state_path), "--metrics", "127.0.0.1:0", *interface, *arguments]
+        self.command = [sys.executable, "-m", "sniffer.cli", "watch", "--config", str(self.config_path), "--state", str(self.state_path), "--metrics", "127.0.0.1:0", *arguments]
         self.env = {**os.environ, "CLEARTAP_KEY_FILE": str(folder / "key"), **(env or {})}
         self.stdin = stdin
         self.begins = 0
@@ -61,9 +60,8 @@ class Watch:
 
     def start(self) -> Watch:
         self.begins = self.log_path.stat().st_size if self.log_path.exists() else 0
-        inside = ["nsenter", f"--net=/run/netns/{self.wire.watch}"] if self.wire else []
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen([*inside, *self.command], stdin=self.stdin or subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd=ROOT, start_new_session=True)
+            self.process = subprocess.Popen(self.command, stdin=self.stdin or subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd=ROOT, start_new_session=True)
         return self
 
     def __enter__(self) -> Watch:
@@ -105,11 +103,7 @@ class Watch:
         return int(found.group(1))
 
     def get(self, path: str) -> tuple[int, str]:
-        """An answer of the endpoint, asked where it listens."""
-        if self.wire is not None:
-            done = self.wire.exec(self.wire.watch, "curl", "-s", "-w", "\n%{http_code}", f"http://127.0.0.1:{self.port}{path}")
-            body, _, code = done.stdout.rpartition("\n")
-            return int(code), body
+        """An answer of the endpoint."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
@@ -156,6 +150,3 @@ class Watch:
 def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
-
-def pause(seconds: float) -> None:
-    time.sleep(seconds)
