@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ MAX_ANSWER = 65_536
 PASSING = frozenset({408, 425, 429})
 # A receiver that asks for longer is tried again all the same.
 MAX_RETRY_AFTER = 3600.0
+_HUNG_UP = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class HttpError(SinkError):
@@ -60,7 +62,7 @@ class Requester:
         reused = self._connection is not None
         try:
             status, after, closing = self._exchange(method, target, body, headers or {})
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+        except _HUNG_UP as error:
             self.close()
             if not reused:
                 raise self._error(reason(error)) from None

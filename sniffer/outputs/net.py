@@ -78,6 +78,8 @@ def reason(error: BaseException) -> str:
     """One printable line for an error of a socket, of TLS or of a file, without what was sent."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate not accepted: {clean(error.verify_message, 200)}"
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return "hung up"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {clean(error.reason or type(error).__name__, 100)}"
     if isinstance(error, TimeoutError):
