@@ -93,7 +93,7 @@ def writing(db: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, *, synchronous: str, checkpoints: bool) -> sqlite3.Connection:
-    """A connection for writing to a file that is there. ``checkpoints``: whether its commits bring the log back into it."""
+    """A connection for writing to a file that is there. ``checkpoints``: it is the state's own, whose commits bring the log back."""
     with alone(path), explained(path):
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         with closed_if_it_fails(db):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sniffer.state import queue
-from sniffer.state.database import writing
+from sniffer.state.database import alone, explained, writing
 from sniffer.state.rows import count
 
 if TYPE_CHECKING:
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAY = 86_400_000_000_000
-# Rows a step deletes: some ten milliseconds of holding the file, and a log that stays small.
+# Rows a step deletes, pages it gives back: some ten milliseconds of holding the file, and a log that stays small.
 STEP = 2000
+# How much one call shrinks the file: 64 MB in pages of 4 KiB, below a second.
+_SHRINK_STEPS = 8
 # Once over the bound, go this far below it (in eighths), or every report would prune again.
 _EIGHTHS = 7
 
@@ -93,7 +95,11 @@ def _step(db: sqlite3.Connection, path: Path, table: str, condition: str, order:
 
 
 def shrink(db: sqlite3.Connection, path: Path) -> None:
-    """Give the pages that became free back to the file system, some at a time."""
-    while int(db.execute("PRAGMA freelist_count").fetchone()[0]) > STEP:
-        with writing(db, path):
-            db.execute(f"PRAGMA incremental_vacuum({STEP})").fetchall()
+    """Give free pages at the file's end back to the file system, some at a time; STEP are kept for what comes next."""
+    for _ in range(_SHRINK_STEPS):
+        free = int(db.execute("PRAGMA freelist_count").fetchone()[0])
+        if free <= STEP:
+            return
+        # A script, since execute() would stop after the first page: each is a row, without columns.
+        with alone(path), explained(path):
+            db.executescript(f"PRAGMA incremental_vacuum({min(free - STEP, STEP)})")

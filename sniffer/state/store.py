@@ -100,9 +100,9 @@ class State(Reader):
     def _open(self, path: Path) -> sqlite3.Connection:
         try:
             return self._opened(path)
-        except StateCorrupt as error:
+        except StateCorrupt:
             aside, self._lost_since = database.set_aside(path)
-            self.notices.append(f"{error}; set aside as {aside}, and a new one begun")
+            self.notices.append(_anew(path, aside))
             return self._opened(path)
 
     def _opened(self, path: Path) -> sqlite3.Connection:
@@ -137,7 +137,7 @@ class State(Reader):
             with database.alone(self.path):
                 self._db.close()
             aside, self._lost_since = database.set_aside(self.path)
-            self.notices.append(f"{self.path}: the state database is damaged; set aside as {aside}, and a new one begun")
+            self.notices.append(_anew(self.path, aside))
             self._db = self._opened(self.path)
 
     def begin(self, now: int) -> list[Interval]:
@@ -191,6 +191,10 @@ class State(Reader):
         """Somebody knows of a finding (or alert) and says why it stays; whether it is on record. Kept past the finding itself."""
         with self._lock:
             return acknowledge_in(self._db, self.path, id, note, self._clock())
+
+
+def _anew(path: Path, aside: Path) -> str:
+    return f"{path}: the state database is damaged; set aside as {aside}. Findings, ledger and what waited for receivers begin anew"
 
 
 def acknowledge_in(db: sqlite3.Connection, path: Path, id: str, note: str, now: int) -> bool:

@@ -7,6 +7,8 @@ import json
 import random
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from sniffer.state import Interval, State, Transaction, queue
 from tests.sniffer.state_lab import CANARY, NOW, SECOND, alert, channel, finding, hashed, item, tls_channel
 from tests.test_privacy import forms
 
+ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(record.__file__).parent / "schema.json").read_text())
 
 
@@ -240,6 +243,16 @@ def test_one_process_holds_it_and_others_read_and_acknowledge(state, path):
             reader._db.execute("DELETE FROM findings")
     assert state_package.acknowledge(path, finding(1).id, "known")
     assert state.findings()[0].note == "known"
+
+
+def test_another_process_reads_while_it_is_written(state, path):
+    look = "import sys; from sniffer.state import State; r = State.open_readonly(sys.argv[1]); print(len(r.findings())); r.close()"
+    with state.transaction() as put:
+        put.findings([finding(1)])
+    with state.transaction() as put:
+        put.findings([finding(2)])
+        seen = subprocess.run([sys.executable, "-c", look, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert seen == "1\n"
 
 
 def test_reading_where_nothing_is(tmp_path):
