@@ -24,11 +24,12 @@ class Result:
     summary: Summary
 
 
-def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes | None = None) -> Result:
+def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes | None = None, jobs: int = 1) -> Result:
     """Read capture files and directories as one ordered set.
 
     ``filter`` is an expression such as ``"host 10.0.0.5 and port 21"``. ``key`` (bytes) is used for fingerprints
-    instead of the installation's. Raises CaptureError when nothing can be read, UsageError for a wrong filter; what is
+    instead of the installation's. ``jobs`` is how many processes read (they are forked: not from a program with threads,
+    and not where there is no fork). Raises CaptureError when nothing can be read, UsageError for a wrong filter; what is
     cut short is read as far as it goes and named in ``summary.problems``.
     """
     keep = None
@@ -36,6 +37,6 @@ def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes |
         from sniffer.decode.filter import compile_filter
 
         keep = compile_filter(filter)
-    session = Session(fingerprint_key() if key is None else key, keep=keep)
+    session = Session(fingerprint_key() if key is None else key, keep=keep, jobs=jobs)
     session.scan([os.fspath(path) for path in paths])
     return Result(list(session.findings), session.channels, session.summary)

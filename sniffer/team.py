@@ -14,6 +14,7 @@ import secrets
 import signal
 import struct
 import time
+from contextlib import suppress
 from dataclasses import fields
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -149,17 +150,14 @@ class Team:
         self._owner = np.full(1 << _BUCKET_BITS, -1, np.int8)
         self._turn = 0
         self._named = 1  # encapsulations the others know; 0 is for none
-        self._began = time.perf_counter()
-        self._idle = 0.0
+        self._began = time.process_time()
         self.lost = 0  # packets whose process had ended
 
     def buffer(self) -> mmap.mmap:
         """The next block's place, once nobody reads in it any more."""
         self._turn = (self._turn + 1) % SLOTS
-        before = time.perf_counter()
         for member in self._members:
             member.wait(self._turn)
-        self._idle += time.perf_counter() - before
         return self._slots[self._turn].buffer
 
     def share(self, packets: Packets, paths: dict[int, tuple[str, ...]]) -> Packets:
@@ -203,8 +201,7 @@ class Team:
 
     def _shares(self) -> npt.NDArray[np.float64]:
         """Where the shares of new pairs end, from 0 to 1: the less a process has done so far, the more it gets."""
-        spent = time.perf_counter() - self._began
-        busy = np.array([spent - self._idle, *(m.busy + 0.02 * len(m.waiting) if m.alive else np.inf for m in self._members)])
+        busy = np.array([time.process_time() - self._began, *(m.busy + 0.02 * len(m.waiting) if m.alive else np.inf for m in self._members)])
         need = np.maximum(busy[np.isfinite(busy)].max() - busy, 0.0) + 0.05 * np.isfinite(busy)
         ends: npt.NDArray[np.float64] = np.cumsum(need / need.sum())
         return ends[:-1]
@@ -231,10 +228,11 @@ def _work(make: Callable[[], Session], slots: list[_Slot], pipe: Connection, ack
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the reader is interrupted, and ends the others
     session = make()
     busy = time.process_time()
-    with rare_collections():
+    with rare_collections(), suppress(EOFError):  # the pipe's end without a word: the reader is gone
         while told := pipe.recv_bytes():
             part: Part = pickle.loads(told)  # noqa: S301  (our own process at the other end)
             session.follow(slots[part.slot].get(part), part.paths, part.now)
             os.write(acks, _ACK.pack(part.slot, time.process_time() - busy))
         session.end()
         pipe.send_bytes(transport.dumps(session.report(session.summary.last)))
+    os._exit(0)  # nothing is left to be done, and taking the session apart would keep the reader waiting

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 from sniffer.errors import CaptureError, UsageError
 
@@ -37,6 +38,17 @@ def parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         import_module(f"{__name__}.{name}").add(commands)
     return top
+
+
+def command() -> NoReturn:
+    """The process: runs the command line and ends at once, since taking a large session apart takes longer than --help."""
+    code = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        pass
+    os._exit(code)
 
 
 def main(argv: list[str] | None = None) -> int:

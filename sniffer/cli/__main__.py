@@ -1,7 +1,5 @@
 """``python -m sniffer.cli``."""
 
-import sys
+from sniffer.cli import command
 
-from sniffer.cli import main
-
-sys.exit(main())
+command()

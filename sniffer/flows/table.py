@@ -96,13 +96,6 @@ class Table:
         self.free.extend(numbers)
         self.used[slots] = False
 
-    def clear(self) -> None:
-        """Forget every row."""
-        self.slot_of.clear()
-        self.flow[:] = [None] * len(self.flow)
-        self.free[:] = range(len(self.flow) - 1, -1, -1)
-        self.used[:] = False
-
     def idle(self, now: int, timeout: npt.NDArray[np.int64]) -> Slots:
         """Rows unheard of for longer than their timeout (nanoseconds, one a row)."""
         return np.flatnonzero(self.used & (now - self.last > timeout))

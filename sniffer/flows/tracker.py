@@ -86,11 +86,11 @@ class Tracker:
 
     def feed(self, packets: Packets, now: int | None = None) -> None:
         """Order a batch by flow and deliver its turns. ``now`` is the time it ends, if that is not its last packet's."""
+        self.source = packets.source
         if not len(packets):
             if now is not None:
                 self.tick(now)
             return
-        self.source = packets.source
         key, direction = keys(packets)
         batch = _Sorted(packets, key, direction)
         group_slots, new = self.table.slots(batch.key[batch.starts].tolist())
@@ -121,9 +121,8 @@ class Tracker:
         """The capture is over: everything pending is given out."""
         for slot in list(self.receivers):
             self._give_up(slot)
-        used = np.flatnonzero(self.table.used)
-        self._report(used[np.argsort(self.table.first[used], kind="stable")])
-        self.table.clear()
+        self._report(np.flatnonzero(self.table.used))
+        self.table.used[:] = False
 
     # Flows begin and end.
 
@@ -468,8 +467,11 @@ class Tracker:
         self.table.release(slots)
 
     def _report(self, slots: Slots) -> None:
-        """Close the flows of these rows and tell the ledger. Those in which nobody said anything are only counted."""
+        """Close the flows of these rows in the order they began and tell the ledger. Those in which nobody said anything
+        are only counted.
+        """
         table = self.table
+        slots = slots[np.argsort(table.first[slots], kind="stable")]
         said = (table.bytes[slots] > 0).any(axis=1)
         flows = table.flow
         # What of a batch came after its ports were used again is counted with the flow before: such a one has an object, no bytes.

@@ -1,0 +1,161 @@
+"""Several processes on one capture: the same as one, whatever the capture, and honest when one of them ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import struct
+from pathlib import Path
+
+import pytest
+
+import sniffer
+from sniffer.capture import open_capture
+from sniffer.outputs import jsonl
+from sniffer.session import Session
+from sniffer.team import Team
+from tests.streams import PCAPS
+from tests.test_captures import CASES
+
+KEY = b"k" * 32
+# Of a pipe the reader takes small bites: many small batches, in every slot in turn.
+BITE = 700
+
+
+def said(session: Session) -> list[str]:
+    session.summary.seconds = 0.0
+    return list(jsonl.lines(session, reveal=True))
+
+
+def read(paths: list[str], jobs: int) -> Session:
+    session = Session(KEY, strict=True, jobs=jobs)
+    session.scan(paths)
+    return session
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Every recorded case as one set of captures."""
+    made = tmp_path_factory.mktemp("all")
+    for path in [*CASES, PCAPS / "demo.pcap"]:
+        shutil.copy(path, made / f"{path.parent.name}-{path.name}")
+    return made
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 5])
+def test_many_processes_say_what_one_says(folder, jobs):
+    assert said(read([str(folder)], jobs)) == said(read([str(folder)], 1))
+
+
+def bitten(path: Path, jobs: int) -> Session:
+    """A capture read through a pipe that gives it in small pieces."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(reading)
+        data = path.read_bytes()
+        for at in range(0, len(data), BITE):
+            os.write(writing, data[at : at + BITE])
+        os._exit(0)
+    os.close(writing)
+    try:
+        session = Session(KEY, strict=True, jobs=jobs)
+        session.scan([f"/dev/fd/{reading}"])
+        session.summary.sources.clear()
+        return session
+    finally:
+        os.close(reading)
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork beside the workers' threads, from Python 3.12 on
+def test_small_batches_and_every_slot():
+    path = PCAPS / "demo.pcap"
+    lines = [line for line in said(bitten(path, 2)) if '"summary"' not in line]
+    wanted = [line for line in said(read([str(path)], 1)) if '"summary"' not in line]
+    assert [without_source(line) for line in lines] == [without_source(line) for line in wanted]
+
+
+def without_source(line: str) -> dict:
+    row = json.loads(line)
+    row.pop("source", None)
+    return row
+
+
+def test_datagrams_put_together_from_fragments_reach_the_others(tmp_path):
+    """A batch with reassembled datagrams has a buffer of its own: its tail crosses to the other processes."""
+    from scapy.layers.inet import IP, UDP, fragment
+    from scapy.layers.l2 import Ether
+    from scapy.packet import Raw
+
+    frames = []
+    for host in range(40):
+        body = snmp(b"secret-%d" % host, bytes(1800))
+        packet = IP(src=f"10.0.0.{host + 1}", dst="10.0.1.1", id=host + 1) / UDP(sport=40000, dport=161) / Raw(body)
+        frames += [bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / part) for part in fragment(packet, 800)]
+    path = tmp_path / "fragments.pcap"
+    with path.open("wb") as out:
+        out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
+        for i, frame in enumerate(frames):
+            out.write(struct.pack("<IIII", 1_700_000_000, i, len(frame), len(frame)) + frame)
+    alone, shared = read([str(path)], 1), read([str(path)], 2)
+    assert sum(found.rule.id == "credential/snmp" for found in alone.findings) == 40
+    assert said(alone) == said(shared)
+
+
+def snmp(name: bytes, value: bytes) -> bytes:
+    """A v2c GetResponse whose only binding is long."""
+
+    def tlv(tag: int, body: bytes) -> bytes:
+        size = len(body)
+        length = bytes((size,)) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+        return bytes((tag,)) + length + body
+
+    binding = tlv(0x30, tlv(6, b"\x2b\x06\x01\x02\x01\x01\x01\x00") + tlv(4, value))
+    pdu = tlv(0xA3, tlv(2, b"\x01") + tlv(2, b"\0") + tlv(2, b"\0") + tlv(0x30, binding))
+    return tlv(0x30, tlv(2, b"\x01") + tlv(4, name) + pdu)
+
+
+def test_a_worker_that_is_killed_is_told():
+    session = Session(KEY, jobs=2)
+    assert session._team is not None
+    os.kill(session._team._members[0]._process.pid, signal.SIGKILL)
+    session.scan([str(PCAPS / "demo.pcap")])
+    assert session.summary.problems == ["a worker process was ended from outside: what it had read is lost"]
+
+
+def test_nothing_to_read_leaves_no_process(tmp_path):
+    session = Session(KEY, jobs=2)
+    assert session._team is not None
+    process = session._team._members[0]._process
+    with pytest.raises(sniffer.errors.CaptureError):
+        session.scan([str(tmp_path / "none.pcap")])
+    with pytest.raises(ValueError, match="closed"):
+        process.is_alive()
+
+
+def test_pairs_stay_with_their_process():
+    """New pairs go where less was done; known ones stay, in both directions and whatever the port."""
+    team = Team(3, lambda: Session(KEY))
+    try:
+        from sniffer.decode import Decoder
+
+        decoder = Decoder()
+        owners: dict[tuple, set[int]] = {}
+        for frames in open_capture(str(PCAPS / "demo.pcap")).batches():
+            packets = decoder.decode(frames)
+            for row, owner in enumerate(team._owners(packets).tolist()):
+                ends = frozenset((int(packets.src_low[row]), int(packets.dst_low[row])))
+                owners.setdefault((ends, int(packets.src_high[row])), set()).add(owner)
+        assert all(len(found) == 1 for found in owners.values())
+        assert len({next(iter(found)) for found in owners.values()}) > 1
+    finally:
+        team.close()
+
+
+def test_the_library_call_takes_jobs():
+    alone, shared = (sniffer.scan(PCAPS / "demo.pcap", key=KEY, jobs=jobs) for jobs in (1, 2))
+    assert [(f.id, f.secret) for f in alone.findings] == [(f.id, f.secret) for f in shared.findings]
+    assert len(alone.channels) == len(shared.channels)
