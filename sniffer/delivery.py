@@ -167,6 +167,10 @@ class _Thread(threading.Thread):
         self._ends = at
         self._bell.set()
 
+    @property
+    def died(self) -> bool:
+        return self._ends is None and self.ident is not None and not self.is_alive()
+
     def run(self) -> None:
         try:
             while self._ends is None or time.monotonic() < self._ends:
@@ -219,7 +223,7 @@ class Delivery:
 
     def dead(self) -> list[str]:
         """Sinks whose thread ended though it was not told to: a bug, of which the interpreter has written where."""
-        return [name for name, thread in self._threads.items() if thread.ident is not None and not thread.is_alive()]
+        return [name for name, thread in self._threads.items() if thread.died]
 
     def stats(self) -> dict[str, SinkStats]:
         """How each sink stands, by name; of those that have not begun yet nothing but zeros. StateError if the state cannot be read."""

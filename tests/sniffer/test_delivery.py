@@ -312,7 +312,19 @@ def test_wake_does_not_cut_a_back_off_short(state, path, receiver, monkeypatch):
     assert sending.stop(QUICK)
     assert receiver.sends == 2, "one last try"
     assert state.sinks()["siem"].queued == 1
+    assert sending.dead() == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_of_a_bug_is_named(state, path, receiver):
+    receiver.chokes = {"a1": MemoryError()}
+    enqueue(state, item(1))
+    sending = Delivery(path, [receiver, Receiver("other")])
+    sending.start()
+    wait_for(sending.dead)
     assert sending.dead() == ["siem"]
+    assert sending.stop(QUICK)
+    assert state.sinks()["siem"].queued == 1
 
 
 def test_stop_does_not_wait_for_a_receiver_that_hangs(state, path, receiver):
