@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 # An answer is read to keep the connection, not for what it says.
 MAX_ANSWER = 65_536
-# Client errors that pass: request timeout, too early, too many requests (RFC 9110, 15.5.9; RFC 8470; RFC 6585).
-PASSING = frozenset({408, 425, 429})
+# Client errors that pass: request timeout, too early, too many requests (RFC 9110, 15.5.9; RFC 8470; RFC 6585), and those
+# that a new token or password mends (401, 403, 407): what waits for that is not lost.
+PASSING = frozenset({401, 403, 407, 408, 425, 429})
 # A receiver that asks for longer is tried again all the same.
 MAX_RETRY_AFTER = 3600.0
 _HUNG_UP = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)

@@ -138,11 +138,15 @@ def _view(item: Item, body: dict[str, Any], secret: dict[str, Any], **known: Any
 
 
 def delivery_key(item: Item) -> str:
-    """One name for one thing to deliver: the item's id, and for an alert which of its repeats it is."""
+    """One name for one thing to deliver: the item's id, and for an alert which of its repeats it is.
+
+    An alert that fires again after it was resolved begins at revision 1 again: when it began tells it from the one before.
+    """
     revision = number(item.body, "revision")
     if item.kind != "alert" or not revision or item.id != item.body.get("id"):
         return item.id
-    return f"{item.id}.{revision}" + (".resolved" if item.body.get("state") == "resolved" else "")
+    began = moment(item.body.get("first_seen"))
+    return f"{item.id}.{began}.{revision}" + (".resolved" if item.body.get("state") == "resolved" else "")
 
 
 def text(body: dict[str, Any], name: str) -> str:

@@ -169,9 +169,17 @@ def test_times_keep_their_microseconds():
 
 
 def test_delivery_key_tells_repeats_apart_and_tries_not():
-    assert delivery_key(alert()) == delivery_key(alert(count=9)) == "a0123456789abcde.1"
-    assert delivery_key(alert(revision=2)) == "a0123456789abcde.2"
-    assert delivery_key(alert(state="resolved", revision=2)) == "a0123456789abcde.2.resolved"
+    first, second, end = (delivery_key(made) for made in (alert(), alert(revision=2), alert(state="resolved", revision=2)))
+    assert delivery_key(alert(count=9)) == first
+    assert first.startswith("a0123456789abcde.")
+    assert len({first, second, end}) == 3
+
+
+def test_an_alert_that_fires_again_after_it_was_resolved_is_another_delivery():
+    assert delivery_key(alert()) != delivery_key(alert(first_seen="2026-11-24T00:00:00Z"))
+
+
+def test_delivery_key_of_a_finding_is_its_id():
     assert delivery_key(finding()) == FINDING["id"]
 
 
@@ -203,7 +211,7 @@ def test_cef_is_read_back_as_it_was_meant(title, user):
 
 def test_cef_fields():
     _, extension = parse_cef(cef.line(alert(), "ignored"))
-    expected = {"src": "10.0.0.5", "spt": "51234", "dst": "10.0.0.9", "dpt": "21", "app": "ftp", "proto": "TCP", "suser": "alice", "act": "firing", "externalId": "a0123456789abcde.1", "deviceExternalId": "office-1"}
+    expected = {"src": "10.0.0.5", "spt": "51234", "dst": "10.0.0.9", "dpt": "21", "app": "ftp", "proto": "TCP", "suser": "alice", "act": "firing", "externalId": "a0123456789abcde.1790000000123456000.1", "deviceExternalId": "office-1"}
     assert {name: extension.get(name) for name in expected} == expected
     _, extension = parse_cef(cef.line(channel()))
     assert (extension["c6a3"], extension["c6a3Label"], "dst" in extension) == ("2001:db8::9", "Destination IPv6 Address", False)
