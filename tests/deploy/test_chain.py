@@ -87,8 +87,10 @@ def alertmanager_config(folder: Path, url: str) -> Path:
     return path
 
 
-@pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Chain]:
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """One for all tests here: Prometheus takes five seconds to its first scrape."""
+    tmp_path = tmp_path_factory.mktemp("chain")
     prometheus, alertmanager = debian("prometheus", "prometheus"), debian("prometheus-alertmanager", "prometheus-alertmanager")
     metrics = Metrics(["eth1"], ["alertmanager"])
     metrics.link("eth1", up=True)
@@ -104,6 +106,7 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
 
 
 def test_the_first_finding_of_a_rule_is_alerted_once(chain: Chain):
+    """Before it, nothing fires, though the series have been there from the start."""
     findings = 'cleartap_findings_total{job="cleartap",rule="credential/ftp",severity="critical"}'
     assert until(lambda: [s["value"][1] for s in chain.query(findings)] == ["0"]), "the watcher is not scraped"
     assert until(lambda: chain.query('up{job="alertmanager"} == 1'))
