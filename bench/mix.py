@@ -106,6 +106,7 @@ class Mix:
         self.rng = random.Random(seed)
         self.pool = Pool(self.rng)
         self.planted: list[dict[str, object]] = []
+        self.cards: list[str] = []
         self.now = START
         self._port = 1024
 
@@ -151,6 +152,9 @@ class Mix:
         chance = rng.random()
         if chance < 0.4:
             return "text/html; charset=utf-8", "", rng.choice(pool.html)
+        if chance < 0.41:
+            self.cards.append(card(rng))
+            return "application/json", "", json.dumps({"order": rng.getrandbits(32), "card_number": self.cards[-1], "total": rng.randint(1, 999)}).encode()
         if chance < 0.75:
             return "application/json", "", rng.choice(pool.json)
         if chance < 0.9:
@@ -220,6 +224,13 @@ class Mix:
         return [(self.now, udp(client, server, question)), (self.now + rng.randint(200_000, 9_000_000), udp(server, client, answer))]
 
 
+def card(rng: random.Random) -> str:
+    """A number of sixteen digits that begins as Visa's do and ends with its check digit (ISO/IEC 7812-1, annex B)."""
+    digits = [4, *(rng.randint(0, 9) for _ in range(14))]
+    doubled = [d if i % 2 else d * 2 - 9 * (d > 4) for i, d in enumerate(digits)]
+    return "".join(map(str, [*digits, -sum(doubled) % 10]))
+
+
 def _message(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!I", len(body) + 4) + body
 
@@ -237,7 +248,7 @@ def dns_pair(rng: random.Random) -> tuple[bytes, bytes]:
     return struct.pack("!6H", ident, 0x0100, 1, 0, 0, 0) + question, struct.pack("!6H", ident, 0x8180, 1, 1, 0, 0) + question + answer
 
 
-def mixed(seed: int, size: int) -> tuple[list[Packet], list[dict[str, object]]]:
+def mixed(seed: int, size: int) -> tuple[list[Packet], Mix]:
     """About ``size`` bytes of traffic: 78 % of the bytes in TLS, most of the rest HTTP."""
     mix = Mix(seed)
     # (how often, kind): connections differ in size, so these are not shares of bytes.
@@ -249,10 +260,10 @@ def mixed(seed: int, size: int) -> tuple[list[Packet], list[dict[str, object]]]:
         total += sum(len(frame) for _, frame in made)
         packets.extend(made)
     packets.sort(key=lambda p: p[0])
-    return packets, mix.planted
+    return packets, mix
 
 
-def tiny(seed: int, flows: int) -> tuple[list[Packet], list[dict[str, object]]]:
+def tiny(seed: int, flows: int) -> tuple[list[Packet], Mix]:
     """Many tiny flows: scans, look-ups, one-request connections; every hundredth carries a login."""
     mix = Mix(seed)
     rng = mix.rng
@@ -279,7 +290,7 @@ def tiny(seed: int, flows: int) -> tuple[list[Packet], list[dict[str, object]]]:
             made.close()
             packets.extend(made.packets)
     packets.sort(key=lambda p: p[0])
-    return packets, mix.planted
+    return packets, mix
 
 
 def write(path: Path, packets: list[Packet]) -> None:
@@ -304,10 +315,10 @@ def main() -> None:
     arguments.add_argument("--flows", type=int, default=200_000)
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
-    packets, planted = mixed(given.seed, given.megabytes * 1_000_000) if given.kind == "mix" else tiny(given.seed, given.flows)
+    packets, mix = mixed(given.seed, given.megabytes * 1_000_000) if given.kind == "mix" else tiny(given.seed, given.flows)
     write(given.out, packets)
-    given.out.with_suffix(".json").write_text(json.dumps({"packets": len(packets), "planted": planted}, indent=0))
-    print(f"{given.out}: {len(packets)} packets, {given.out.stat().st_size / 1e6:.0f} MB, {len(planted)} logins planted")
+    given.out.with_suffix(".json").write_text(json.dumps({"packets": len(packets), "planted": mix.planted, "cards": mix.cards}, indent=0))
+    print(f"{given.out}: {len(packets)} packets, {given.out.stat().st_size / 1e6:.0f} MB, {len(mix.planted)} logins and {len(mix.cards)} cards planted")
 
 
 if __name__ == "__main__":
