@@ -66,19 +66,18 @@ class Access:
         self._told = told
         self._required = open_to_others
         self._lock = threading.Lock()
+        self._seen: tuple[object, ...] = ()
         self._loaded = self._load()
-        self._seen = self._signature(self._loaded)
 
     def current(self) -> Loaded:
         """The configuration, read again if a file has changed; ``problem`` says in one line why that failed."""
         if self._path is None:
             return self._loaded
         with self._lock:
-            seen = self._signature(self._loaded)
+            seen = self._signature(self._loaded.config)
             if seen != self._seen:
+                self._seen = seen  # one that fails is not read again until it changes
                 self._reread()
-                # What a new configuration names is watched from now on; a failed one is not read again until it changes.
-                self._seen = self._signature(self._loaded) if self.problem is None else seen
             return self._loaded
 
     def _reread(self) -> None:
@@ -89,14 +88,18 @@ class Access:
         self._told(self.problem is None)
 
     def _load(self) -> Loaded:
+        read = _stamp(self._path) if self._path is not None else ()
         config = load(self._path) if self._path is not None else WebConfig()
         if self._required:
             _protected(config)
+        # Stamped before they are read: what changes meanwhile is read once more.
+        seen = (read, *map(_stamp, config.files))
         context = server_context(config.tls) if config.tls is not None else None
+        self._seen = seen
         return Loaded(config, context, Users(config.users, self._wait) if config.users else None)
 
-    def _signature(self, loaded: Loaded) -> tuple[object, ...]:
-        return tuple(map(_stamp, (self._path, *loaded.config.files))) if self._path is not None else ()
+    def _signature(self, config: WebConfig) -> tuple[object, ...]:
+        return tuple(map(_stamp, (self._path, *config.files))) if self._path is not None else ()
 
 
 def _protected(config: WebConfig) -> None:

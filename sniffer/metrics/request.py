@@ -34,6 +34,11 @@ class Deadline(io.RawIOBase):
         self._until = until
         self._room = MAX_REQUEST
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether no more of the request is read, though there may be."""
+        return not self._room
+
     def readable(self) -> bool:
         return True
 
@@ -72,9 +77,9 @@ class Request(BaseHTTPRequestHandler):
         super().__init__(connection, client_address, server)
 
     def setup(self) -> None:
-        stream = Deadline(self.request, self._deadline)
-        self.rfile = io.BufferedReader(stream)
-        self.wfile = stream  # type: ignore[assignment]
+        self._stream = Deadline(self.request, self._deadline)
+        self.rfile = io.BufferedReader(self._stream)
+        self.wfile = self._stream  # type: ignore[assignment]
 
     def finish(self) -> None:
         """Nothing is buffered."""
@@ -85,6 +90,9 @@ class Request(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Authenticate, then route."""
+        if self._stream.exhausted:
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
         if not self._admitted():
             return
         path = self.path.partition("?")[0]

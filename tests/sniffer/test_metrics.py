@@ -157,11 +157,24 @@ def test_capture_counters_of_workers_that_begin_again():
     assert value(metrics, "capture_packets_total", "eth0") == 210
     metrics.reopened("eth0", worker=1)
     metrics.capture("eth0", 60, 600, 0, worker=1)  # more than before, and yet from 0
+    metrics.capture("eth0", 60, 600, 0, worker=2)
+    metrics.capture("eth0", 5, 650, 1, worker=2)  # one count alone is smaller: all are from 0
     metrics.lost("eth0", "worker", 4)
     found = metrics.snapshot()
-    assert found["cleartap_capture_packets_total"][("eth0",)] == 270
-    assert found["cleartap_capture_bytes_total"][("eth0",)] == 2700
-    assert {r: n for (_, r), n in found["cleartap_capture_dropped_packets_total"].items()} == {"kernel": 3, "shed": 0, "worker": 4}
+    assert found["cleartap_capture_packets_total"][("eth0",)] == 270 + 65
+    assert found["cleartap_capture_bytes_total"][("eth0",)] == 2700 + 1250
+    assert {r: n for (_, r), n in found["cleartap_capture_dropped_packets_total"].items()} == {"kernel": 4, "shed": 0, "worker": 4}
+
+
+def test_a_counter_never_goes_down_whatever_it_is_told():
+    metrics = Metrics(["eth0"])
+    metrics.observe(report({"decode": 1}, flows=5, one_sided=5), "eth0")
+    metrics.observe(report({"decode": -1}, flows=-3, one_sided=-5), "eth0")
+    metrics.unwatched(3)
+    metrics.unwatched(-2)
+    found = metrics.snapshot()
+    assert [found[f"cleartap_{name}_total"][()] for name in ("flows", "flows_one_sided", "unwatched_seconds")] == [5, 5, 3]
+    assert found["cleartap_stage_seconds_total"][("decode",)] == 1
 
 
 def test_names_that_nobody_configured_are_bounded():
@@ -253,6 +266,20 @@ def test_certificates_soonest_first_and_a_renewal_replaces():
     assert found["cleartap_certificates_omitted"] == {(): 1}
 
 
+def test_a_certificate_stays_while_one_channel_of_the_server_is_known():
+    metrics = Metrics()
+    rows = [channel(i, expires="2030-01-01T00:00:00Z", last=i) for i in range(2)]
+    listed = "cleartap_certificate_expiry_timestamp_seconds"
+    for _ in range(2):  # known, forgotten and known again
+        metrics.channels(rows)
+        metrics.channels([channel(0, last=5), *rows])  # told again; once without it
+        metrics.forget([rows[0].id])
+        assert len(metrics.snapshot()[listed]) == 1
+        metrics.forget([rows[1].id, rows[1].id])
+        assert metrics.snapshot()[listed] == {}
+        assert metrics.snapshot()["cleartap_certificates_omitted"] == {(): 0}
+
+
 def test_the_inventory_is_bounded():
     inventory = Inventory(limit=5)
     inventory.put([channel(i, server=f"10.0.0.{i}", expires="2030-01-01T00:00:00Z") for i in range(20)])
@@ -336,6 +363,26 @@ def _agrees(found, rows: dict[str, Channel]) -> None:
     assert listed.items() <= clear.items()
     assert len(listed) + found["cleartap_cleartext_services_omitted"][()] == len(clear)
     assert sum(listed.values()) + found["cleartap_cleartext_service_sessions_omitted"][()] == clear.total()
+
+
+def test_nothing_changes_while_a_scrape_copies(monkeypatch):
+    metrics = Metrics(["eth0"])
+    copy = metrics._series.copy
+    feeders = []
+
+    def copying():
+        found = copy()
+        feeders.append(threading.Thread(target=metrics.channels, args=([channel()],)))
+        feeders[0].start()
+        feeders[0].join(0.1)
+        assert feeders[0].is_alive()  # it waits
+        return found
+
+    monkeypatch.setattr(metrics._series, "copy", copying)
+    assert metrics.snapshot()["cleartap_cleartext_service"] == {}
+    feeders[0].join()
+    monkeypatch.undo()
+    assert len(metrics.snapshot()["cleartap_cleartext_service"]) == 1
 
 
 def test_a_scrape_is_one_moment():

@@ -102,6 +102,7 @@ def test_formats_by_what_is_asked_for(serve, metrics):
     status, headers, body = get(url(server, "/metrics?x=y"), {"Accept-Encoding": "gzip;q=0"}, method="HEAD")
     assert (status, body, headers["Content-Encoding"]) == (200, b"", None)
     assert int(headers["Content-Length"]) == len(metrics.render())
+    assert raw(server, b"HEAD /metrics HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,12 @@ def test_what_is_no_request_gets_little(serve, metrics, data):
 
 def test_no_more_than_a_bound_is_read(serve):
     server = serve()
-    assert raw(server, b"GET /metrics HTTP/1.1\r\nX: " + b"a" * (MAX_REQUEST // 2) + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+    lines = [b"X%d: " % n + b"a" * 1000 for n in range(MAX_REQUEST // 2000)]
+    assert raw(server, b"\r\n".join([b"GET /metrics HTTP/1.1", *lines, b"", b""])).startswith(b"HTTP/1.1 200")
+    assert b" 200 " not in raw(server, b"\r\n".join([b"GET /metrics HTTP/1.1", *lines * 4, b"", b""]))
+    with socket.create_connection(server.address, timeout=5) as connection:  # sent no more than is read, so that the answer arrives
+        connection.sendall(b"\r\n".join([b"GET /metrics HTTP/1.1", *lines * 4])[:MAX_REQUEST])
+        assert connection.recv(100).startswith(b"HTTP/1.1 431 ")
     host, port = server.address
     with socket.create_connection((host, port), timeout=5) as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\n")
@@ -186,11 +192,13 @@ def test_no_more_than_a_bound_is_read(serve):
 
 
 def test_slow_clients_are_cut_and_others_served(serve, monkeypatch, metrics):
-    monkeypatch.setattr(endpoint, "DEADLINE", 0.6)
+    monkeypatch.setattr(endpoint, "DEADLINE", 1.0)
     server = serve()
     start = time.monotonic()
     with socket.create_connection(server.address, timeout=5) as slow, socket.create_connection(server.address, timeout=5) as silent:
         slow.sendall(b"GET /metrics HTTP/1.1\r\n")
+        late = socket.create_connection(server.address, timeout=5)
+        begun = time.monotonic()
 
         def drip():
             try:
@@ -203,6 +211,11 @@ def test_slow_clients_are_cut_and_others_served(serve, monkeypatch, metrics):
         thread = threading.Thread(target=drip)
         thread.start()
         assert get(url(server))[0] == 200
+        time.sleep(max(0, begun + 0.8 - time.monotonic()))
+        with late:  # says something shortly before the end: gets no more time for it
+            late.sendall(b"G")
+            late.recv(100)
+            assert time.monotonic() - begun < 1.6
         assert silent.recv(100) == b""
         thread.join()
     assert time.monotonic() - start < 3
@@ -295,6 +308,10 @@ def test_versions_and_suites(serve, web, authority):
     with socket.create_connection(server.address, timeout=5) as plain, client(authority).wrap_socket(plain, server_hostname="127.0.0.1") as secured:
         assert secured.version() == "TLSv1.2"
         assert secured.cipher()[0] == "ECDHE-ECDSA-CHACHA20-POLY1305"
+    other = client(authority)
+    other.set_ecdh_curve("prime256v1")
+    with pytest.raises(OSError):
+        get(url(server, scheme="https"), {}, other)
     newer = serve(web(TLS + "  min_version: TLS13\n", "newer.yml"))
     older = client(authority)
     older.maximum_version = ssl.TLSVersion.TLSv1_2

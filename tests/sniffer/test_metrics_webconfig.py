@@ -176,6 +176,13 @@ def test_long_passwords_are_compared_as_bcrypt_does():
     assert users.check(header("broken", "x"), "127.0.0.1") is Verdict.WRONG
 
 
+def test_a_name_and_a_password_are_told_apart():
+    users = Users({USER: HASH.encode()}, lambda _: None)
+    assert users.check(header(), "127.0.0.1") is Verdict.RIGHT
+    assert users.check(header(USER + PASSWORD[0], PASSWORD[1:]), "127.0.0.1") is Verdict.WRONG
+    assert users.check(header(USER[:-1], USER[-1] + PASSWORD), "127.0.0.1") is Verdict.WRONG
+
+
 def test_tries_at_once_are_bounded_and_a_known_right_one_passes():
     users: Users
     seen = []
