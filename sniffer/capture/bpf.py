@@ -12,7 +12,6 @@ from sniffer.errors import UsageError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 Program = list[Instruction]
@@ -170,8 +169,3 @@ def installed(fd: int) -> Program:
 
 def _instructions(code: bytes) -> Program:
     return [(c, t, f, k) for c, t, f, k in struct.iter_unpack("HBBI", code)]
-
-
-def listing(program: Sequence[Instruction]) -> str:
-    """As ``tcpdump -ddd`` prints it."""
-    return "\n".join(" ".join(map(str, i)) for i in program)

@@ -28,6 +28,8 @@ class Portable:
     """
 
     def __init__(self, settings: RingSettings) -> None:
+        import scapy.arch
+        import scapy.layers.l2  # noqa: F401  (both fill in ``conf``)
         from scapy.config import conf
         from scapy.error import Scapy_Exception
 

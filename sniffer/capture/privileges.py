@@ -35,7 +35,7 @@ def may_capture() -> bool:
 def drop(user: str | None = None) -> None:
     """Give up everything, for good: root, groups, all capabilities, gaining any by exec, core dumps, being traced.
 
-    To be called with one thread, after the sockets are open and before anything is read or any child is started;
+    To be called with one thread (libraries start some too: set OPENBLAS_NUM_THREADS=1 before NumPy is imported), after the sockets are open and before anything is read or any child is started;
     children inherit it. ``user``: whom to become when root; by default the first there is of ``USERS``. Files
     that are to be written later must belong to that user. PrivilegeError when anything is left.
     """

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import mmap
-import os
 import select
 import socket
 import struct
@@ -15,28 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sniffer.capture import bpf, fanout
 from sniffer.capture.device import LINKTYPE_SLL2, LINKTYPES, Device
 from sniffer.capture.frames import PAD, Column, Frames
 from sniffer.capture.pcap import gather
-from sniffer.capture.source import ANY, Counters, RingSettings
+from sniffer.capture.ringsocket import BLOCK, SOL_PACKET, geometry, open_group, open_socket
+from sniffer.capture.source import Counters, RingSettings
 from sniffer.errors import CaptureError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-SOL_PACKET = 263
-_ADD_MEMBERSHIP, _RX_RING, _STATISTICS, _VERSION, _IGNORE_OUTGOING = 1, 5, 6, 10, 23
-_TPACKET_V3 = 2
-_MR_PROMISC = 1
-_ETH_P_ALL = 3
+__all__ = ["BLOCK", "SOL_PACKET", "Ring", "open_group", "open_socket"]
 
-# A block must hold the largest frame the stack makes (BIG TCP: half a MiB), and there must be many: on a quiet link each
-# interval fills one with next to nothing, so their number is how long a reader may be away.
-BLOCK = 512 << 10
-MIN_BLOCKS = 4
-# Milliseconds until the kernel hands over a block that is not full.
-RETIRE_AFTER = 50
+_STATISTICS = 6
+
 # Read at once, if that much is waiting: as large as the blocks of a file.
 BATCH = 8 << 20
 # How often an idle reader looks whether the interface is still there, in seconds.
@@ -49,7 +38,6 @@ _BLOCK_HEADER = 48
 # Kept in the private area of the first block, where it outlives the process: blocks, packets and bytes read, packets
 # offered and dropped, freezes.
 _KEPT = struct.Struct("=6Q")
-_PRIVATE = 64
 
 # struct tpacket3_hdr, and struct sockaddr_ll behind it.
 _HEADER = np.dtype(
@@ -64,104 +52,6 @@ _TCI_VALID, _TPID_VALID = 0x10, 0x40
 _LINK = np.full(65536, LINKTYPE_SLL2, np.int64)
 _LINK[list(LINKTYPES)] = list(LINKTYPES.values())
 _SLL2 = np.dtype([("protocol", ">u2"), ("zero", ">u2"), ("ifindex", ">u4"), ("hatype", ">u2"), ("pkttype", "u1"), ("halen", "u1"), ("address", "V8")])
-
-
-def open_socket(settings: RingSettings) -> socket.socket:
-    """A socket that captures from now on, with its ring, filter and share. Needs CAP_NET_RAW.
-
-    CaptureError says why not; UsageError is for the filter. To share an interface among workers see ``open_group``.
-    """
-    sock = _prepare(settings)
-    try:
-        _arm(sock, settings)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def open_group(settings: RingSettings) -> list[socket.socket]:
-    """``settings.fanout_size`` sockets that share one interface; none hears anything before all have joined."""
-    socks: list[socket.socket] = []
-    group: int | None = fanout.NEW_GROUP
-    try:
-        for _ in range(settings.fanout_size):
-            sock = _prepare(settings, group)
-            socks.append(sock)
-            group = fanout.group_of(sock)
-        for sock in socks:
-            _arm(sock, settings)
-    except BaseException:
-        for sock in socks:
-            sock.close()
-        raise
-    return socks
-
-
-def geometry(ring_bytes: int) -> int:
-    """How many blocks a ring of about that size has."""
-    return max(MIN_BLOCKS, ring_bytes // BLOCK)
-
-
-def _prepare(settings: RingSettings, group: int | None = None) -> socket.socket:
-    """Bound and sharing, but deaf: a filter that takes nothing stands from before the bind until the real one."""
-    name = settings.interface
-    device = Device.of(name)
-    try:
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    except PermissionError:
-        raise CaptureError(f"{name}: no permission to capture: run as root or with CAP_NET_RAW") from None
-    try:
-        bpf.attach(sock, bpf.accept(0))
-        sock.setsockopt(SOL_PACKET, _VERSION, _TPACKET_V3)
-        if device.loopback:
-            # What loopback sends comes in again.
-            sock.setsockopt(SOL_PACKET, _IGNORE_OUTGOING, 1)
-        _make_ring(sock, settings)
-        _bind(sock, device.index)
-        if settings.promiscuous and device.index:
-            sock.setsockopt(SOL_PACKET, _ADD_MEMBERSHIP, struct.pack("=iHH8x", device.index, _MR_PROMISC, 0))
-        wanted = settings.fanout_group if group is None else group
-        if wanted is not None:
-            fanout.join(sock, wanted)
-    except OSError as error:
-        sock.close()
-        raise CaptureError(f"{name}: cannot be watched: {_why(error, settings)}") from None
-    return sock
-
-
-def _why(error: OSError, settings: RingSettings) -> str:
-    if error.errno == errno.ENOMEM:
-        return f"no memory for a ring of {settings.ring_bytes >> 20} MiB"
-    return error.strerror or "the system refused"
-
-
-def _arm(sock: socket.socket, settings: RingSettings) -> None:
-    """The filter, for good."""
-    device = Device.of(settings.interface)
-    program = bpf.compile_expression(settings.filter, device.link, settings.snaplen, settings.interface)
-    if settings.interface == ANY:
-        program = bpf.without_loopback_copies(program)
-    try:
-        bpf.attach(sock, program)
-        bpf.lock(sock)
-    except OSError as error:
-        raise CaptureError(f"{settings.interface}: the filter was refused: {error.strerror}") from None
-
-
-def _make_ring(sock: socket.socket, settings: RingSettings) -> None:
-    blocks, frame = geometry(settings.ring_bytes), 2048
-    request = struct.pack("=7I", BLOCK, blocks, frame, BLOCK // frame * blocks, RETIRE_AFTER, _PRIVATE, 0)
-    sock.setsockopt(SOL_PACKET, _RX_RING, request)
-
-
-def _bind(sock: socket.socket, index: int) -> None:
-    """By number: Python's own bind knows interfaces by name only, and ``any`` has none."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    address = struct.pack("=HHiHBB8x", socket.AF_PACKET, socket.htons(_ETH_P_ALL), index, 0, 0, 0)
-    if libc.bind(sock.fileno(), address, len(address)):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 class Ring:
@@ -302,7 +192,7 @@ class Ring:
     @property
     def offered(self) -> int:
         """Packets that passed the filter, as of the last ``counters``: read, dropped, or still in the ring."""
-        return self._offered
+        return int(self._offered)
 
     def _glance(self) -> None:
         """Look at the interface, but not at every empty read."""

@@ -128,6 +128,14 @@ def frames(source: LiveSource, count: int, seconds: float = 5) -> list[tuple[int
     return out
 
 
+def drain(source: LiveSource) -> list[tuple[int, int, bytes, int]]:
+    """All that was sent before: it is there after the interval in which the kernel hands over what is not full."""
+    out: list[tuple[int, int, bytes, int]] = []
+    while (batch := source.read(0.08)) is not None:
+        out.extend(rows(batch))
+    return out
+
+
 def rows(batch: Frames) -> list[tuple[int, int, bytes, int]]:
     assert len(batch.buffer) >= int((batch.offset + batch.size).max()) + 256
     tags = [-1] * len(batch) if batch.vlan is None else batch.vlan.tolist()

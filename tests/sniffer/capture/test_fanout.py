@@ -16,6 +16,7 @@ from sniffer.capture.live import Ring, open_group
 from sniffer.capture.ring import open_socket
 from sniffer.capture.source import RingSettings
 from sniffer.decode import Decoder
+from tests.sniffer.capture import lab
 from tests.sniffer.capture.lab import ethernet, ipv4, ipv6, namespace, sender, tag, udp, veth
 
 PAIRS = 60
@@ -98,10 +99,7 @@ def group(name: str, size: int = 2) -> Iterator[list[Ring]]:
 
 def taken(ring: Ring) -> list[bytes]:
     """The frames in a ring, without what the kernel took off."""
-    out = []
-    while (batch := ring.read(0.12)) is not None:
-        out.extend(bytes(batch.buffer[at : at + size]) for at, size in zip(batch.offset.tolist(), batch.size.tolist(), strict=True))
-    return out
+    return [data for _, _, data, _ in lab.drain(ring)]
 
 
 @pytest.mark.parametrize("watched", ["m1", "m0", "any"])
@@ -127,7 +125,7 @@ def test_a_pair_goes_to_one_worker_whatever_it_is_wrapped_in(watched):
                 for frame in frames:
                     tails.setdefault(frame[-48:], []).append(frame)
                 for name, pair, packet in expected:
-                    if any(frame.endswith(packet) and _kind(frame, name, packet) for frame in tails.get(_tail(name, packet), [])):
+                    if any(_is(frame, name, packet) for frame in tails.get(packet[-48:], [])):
                         where.setdefault((name, pair), set()).add(index)
             copies = 2 if watched == "any" else 1  # sent and received
             assert seen == len(expected) * copies, [(ring.counters(), ring.offered) for ring in rings]
@@ -139,14 +137,9 @@ def test_a_pair_goes_to_one_worker_whatever_it_is_wrapped_in(watched):
                 assert PAIRS // 4 < first < PAIRS * 3 // 4, name
 
 
-def _tail(name: str, packet: bytes) -> bytes:
-    return packet[-48:]
-
-
-def _kind(frame: bytes, name: str, packet: bytes) -> bool:
-    """Whether a frame, as it is captured, may be this wrap's (its outermost tag is gone, or not)."""
-    kind = 0x0800 if packet[0] >> 4 == 4 else 0x86DD
-    whole = WRAPS[name](kind, packet)
+def _is(frame: bytes, name: str, packet: bytes) -> bool:
+    """Whether a frame, as it was captured, is this packet so wrapped (the outermost tag is gone from what arrives)."""
+    whole = WRAPS[name](0x0800 if packet[0] >> 4 == 4 else 0x86DD, packet)
     return frame in (whole, whole[:12] + whole[16:])
 
 

@@ -102,14 +102,26 @@ TAGGED = {
 }
 
 
-@pytest.mark.parametrize("direction", ["arriving", "leaving"])
-def test_tags_beside_the_bytes_give_the_path_that_tags_in_them_give(direction):
-    wire = [ethernet(*content) for content in TAGGED.values()]
+def paths(wire: list[bytes], vlan: list[int] | None = None) -> list[tuple[str, ...]]:
     sizes = np.array([len(f) for f in wire], np.int64)
     ones = np.ones(len(wire), np.int64)
     decoder = Decoder()
-    packets = decoder.decode(Frames(b"".join(wire) + bytes(PAD), np.cumsum(sizes) - sizes, sizes, sizes, ones, ones, ones, "file"))
-    expected = [decoder.paths[key] for key in packets.path.tolist()]
+    tags = None if vlan is None else np.array(vlan, np.int64)
+    packets = decoder.decode(Frames(b"".join(wire) + bytes(PAD), np.cumsum(sizes) - sizes, sizes, sizes, ones, ones, ones, "file", tags))
+    return [decoder.paths[key] for key in packets.path.tolist()]
+
+
+def test_a_tag_in_the_column_is_a_tag():
+    plain = ethernet(0x0800, datagram())
+    inner = ethernet(0x8100, tag(10, 0x0800, datagram()))
+    columns = [-1, 0x8100 << 16 | 10, 0x8100 << 16 | 7 << 13 | 11, 0x8100 << 16 | 5 << 13, 0x88A8 << 16 | 20]
+    assert paths([plain, plain, plain, plain, inner], columns) == [(), ("vlan:10",), ("vlan:11",), (), ("vlan:20", "vlan:10")]
+
+
+@pytest.mark.parametrize("direction", ["arriving", "leaving"])
+def test_tags_beside_the_bytes_give_the_path_that_tags_in_them_give(direction):
+    wire = [ethernet(*content) for content in TAGGED.values()]
+    expected = paths(wire)
     assert expected[4] == ("vlan:20", "vlan:10")
     with namespace():
         veth()
