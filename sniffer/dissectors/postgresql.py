@@ -42,7 +42,9 @@ _FRONTEND = frozenset(b"BCDEFHPQSXcdfp")
 _BACKEND = frozenset(b"123ACDEGHIKNRSTVWZcdnstv")
 _OK, _CLEAR, _MD5, _GSS, _GSS_MORE, _SSPI, _SASL, _SASL_MORE, _SASL_END = 0, 3, 5, 7, 8, 9, 10, 11, 12
 _LENGTH = struct.Struct("!I")
-_DATA_ROW = 0x44
+_ROWS = frozenset(b"D")
+# Messages of the server that say nothing of interest: commands and portals completed, ready for the next.
+_SILENT = frozenset(b"CIZ123nst")
 # Between the values of rows in text format stand their lengths, which begin with two zero bytes as no text does (or
 # are -1 for NULL). Binary values come out garbled; they are not text anyway.
 _ROW_HEAD = re.compile(rb"D\0[\0-\x10]..\0.(?:\0[\0-\x10]..|\xff{4})", re.S)
@@ -241,18 +243,17 @@ class PostgreSql:
         return self._message(Side.SERVER, buffer, events)
 
     def _run(self, buffer: Buffer) -> None:
-        """All whole rows at once: most bytes of a database session are rows, and one by one they cost ten times this."""
+        """All whole rows at once, and what ends them: most bytes of a database session are rows, and one by one they cost ten
+        times this.
+        """
         data, start = buffer.window()
-        at, end = start, len(data) - 5
-        length = _LENGTH.unpack_from
-        while at <= end and data[at] == _DATA_ROW:
-            size: int = length(data, at + 1)[0]
-            if size < 6 or at + 1 + size > end + 5:
-                break
-            at += 1 + size
-        if at > start:
-            self._keep(data[start:at], buffer.start)
-            buffer.skip(at - start)
+        end = len(data)
+        rows = _whole(data, start, end, _ROWS)
+        if rows > start:
+            self._keep(data[start:rows], buffer.start)
+        after = _whole(data, rows, end, _SILENT)
+        if after > start:
+            buffer.skip(after - start)
 
     def _encryption(self, buffer: Buffer, events: list[Event]) -> bool:
         """One byte: S or G and the handshake follows, N and the session goes on in the clear, E from old servers."""
@@ -334,6 +335,17 @@ class PostgreSql:
         text = _BETWEEN.sub(b"\t", _ROW_HEAD.sub(b"\n", rows))
         data = b"\t".join(self._columns) + text
         events.append(Content(span=Span(Side.SERVER, self._rows_at, max(end, self._rows_at)), data=data, media="text/tab-separated-values", where="result rows"))
+
+
+def _whole(data: bytes, at: int, end: int, kinds: frozenset[int]) -> int:
+    """Where the whole messages of these kinds that begin at ``at`` end."""
+    length = _LENGTH.unpack_from
+    while at + 5 <= end and data[at] in kinds:
+        after: int = at + 1 + length(data, at + 1)[0]
+        if after > end or after < at + 5:
+            break
+        at = after
+    return at
 
 
 def probe(client: bytes, server: bytes) -> Match:
