@@ -3,6 +3,7 @@
     ./run bench                 the mix and the tiny flows, three rounds
     ./run bench --quick         a tenth of the size, one round
     ./run bench --only mix
+    ./run bench live            what a live capture keeps up with (root, namespaces)
 
 Every program runs alone, in turn, round after round; the best round counts, and ratios are taken within the run: the
 machine is rarely ours alone. What each found is compared with the logins that were planted.
@@ -157,6 +158,10 @@ def report(title: str, path: Path, runs: list[Run], planted: tuple[int, int], pa
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["live"]:
+        from bench import live
+
+        return live.main(sys.argv[2:])
     arguments = argparse.ArgumentParser(prog="./run bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true")
     arguments.add_argument("--only", choices=("mix", "tiny"))
