@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Rates are over so long (seconds): steady enough to read, fresh enough to see a change.
 RATE_OVER = 2.0
+_FOREVER = 1 << 62
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ class Accounts:
             self._metrics.shed(what, count)
         status.total.add(report.summary)
         self._active[message.number] = report.active
-        self._at[message.number] = message.at
+        self._at[message.number] = _FOREVER if message.last else message.at
         status.active = sum(self._active.values())
         self._steps[message.number] = (message.step, message.late)
         status.step = max(step for step, _ in self._steps.values())
@@ -103,6 +104,12 @@ class Accounts:
         self._metrics.capture(link.name, part.packets - part.lost, part.bytes, part.dropped, worker=message.number)
         shown = self._status.links[link.name]
         shown.last = max(shown.last, link.last)
+
+    def omitted(self, count: int) -> None:
+        """Findings and channels that the parent had no room for."""
+        if count > 0:
+            self._status.total.omitted += count
+            self._metrics.observe(Report([], [], Summary(omitted=count), {}, 0), next(iter(self._links)), worker=-1)
 
     def died(self, number: int) -> None:
         """A worker is gone, and its flows with it."""

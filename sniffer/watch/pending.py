@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from sniffer.findings import Finding
     from sniffer.session import Report
 
-# Some 20 MB and 50 MB: enough for hours of an office, no matter beside what the workers hold.
+# Some 20 MB and 200 MB: hours of an office, and a flood's last report whole (a worker's ledger holds as many).
 MAX_FINDINGS = 20_000
-MAX_CHANNELS = 50_000
+MAX_CHANNELS = 200_000
 
 _WEIGHT = {None: 0, Outcome.UNKNOWN: 1, Outcome.REJECTED: 2, Outcome.ACCEPTED: 3}
 
 
 class Pending:
-    """What was reported and is not in the state yet. ``lost`` counts findings and rows that were let go."""
+    """What was reported and is not in the state yet. ``lost_findings`` and ``lost_channels`` were let go for want of room."""
 
     def __init__(self) -> None:
         self._findings: dict[str, Finding] = {}

@@ -72,6 +72,7 @@ class Watcher:
         self._trouble = ""
         self._problems: dict[str, str | None] = {}
         self._watching = False
+        self._omitted = 0
 
     # What the endpoint asks, from its threads.
 
@@ -230,6 +231,7 @@ class Watcher:
                 self._renew()
             return
         self._said.clear()
+        self._let_go()
         if was:
             lost = self._recorder.pending.lost_findings
             self._view.note(f"the state can be written again; {lost:,} findings were let go since the start for want of room in memory", bad=bool(lost))
@@ -238,6 +240,12 @@ class Watcher:
         self.metrics.stage("record", time.thread_time() - before)
         self._show(recorded)
         self._receivers.wake()
+
+    def _let_go(self) -> None:
+        """What found no room in memory is counted with what found none in the workers' tables."""
+        lost = self._recorder.pending.lost_findings + self._recorder.pending.lost_channels
+        self._accounts.omitted(lost - self._omitted)
+        self._omitted = lost
 
     def _show(self, recorded: Recorded) -> None:
         for found, judged in recorded.seen:
