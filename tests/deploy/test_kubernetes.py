@@ -85,3 +85,11 @@ def test_probes_ask_where_the_endpoint_listens():
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert SENSOR[probe]["httpGet"]["host"] == host
         assert str(SENSOR[probe]["httpGet"]["port"]) == port
+
+
+def test_probes_need_no_password():
+    """The endpoint asks everybody for one as soon as it has users, and a probe has no safe place for it."""
+    pod = next(d for d in built(HERE / "overlays" / "metrics") if d["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert "httpGet" not in pod["containers"][0][probe]
+        assert pod["containers"][0][probe]["tcpSocket"] == {"host": "127.0.0.1", "port": 9476}
