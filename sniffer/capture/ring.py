@@ -194,6 +194,12 @@ class Ring:
         """Packets that passed the filter, as of the last ``counters``: read, dropped, or still in the ring."""
         return int(self._offered)
 
+    @property
+    def fill(self) -> float:
+        """The share of the ring that waits to be read: near 1 the kernel is about to drop."""
+        step, first = BLOCK // 4, _STATUS
+        return sum(self._words[at * step + first] & _USER for at in range(self._blocks)) / self._blocks
+
     def _glance(self) -> None:
         """Look at the interface, but not at every empty read."""
         if time.monotonic() - self._looked >= LOOK_EVERY:
