@@ -128,12 +128,17 @@ def frames(source: LiveSource, count: int, seconds: float = 5) -> list[tuple[int
     return out
 
 
-def drain(source: LiveSource) -> list[tuple[int, int, bytes, int]]:
-    """All that was sent before: it is there after the interval in which the kernel hands over what is not full."""
+def drain(source: Ring) -> list[tuple[int, int, bytes, int]]:
+    """All that was sent before: longer than the kernel keeps what is not full, and until nothing is left in the ring."""
     out: list[tuple[int, int, bytes, int]] = []
-    while (batch := source.read(0.08)) is not None:
-        out.extend(rows(batch))
-    return out
+    while True:
+        batch = source.read(0.08)
+        if batch is not None:
+            out.extend(rows(batch))
+            continue
+        counters = source.counters()
+        if counters.packets + counters.dropped == source.offered:
+            return out
 
 
 def rows(batch: Frames) -> list[tuple[int, int, bytes, int]]:
