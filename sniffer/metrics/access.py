@@ -107,7 +107,7 @@ def _protected(config: WebConfig) -> None:
     if missing:
         raise UsageError(
             f"metrics.listen: an address that others reach needs TLS and authentication in metrics.web_config; {' and '.join(missing)} is missing "
-            "(listen on 127.0.0.1, or set metrics.allow_insecure)"
+            "(on 127.0.0.1 it needs neither)"
         )
 
 

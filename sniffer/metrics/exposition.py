@@ -6,6 +6,7 @@ import threading
 import time
 import unicodedata
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,14 +17,14 @@ from prometheus_client.samples import Sample
 from sniffer.metrics.catalogue import CATALOGUE, Family
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 # No name of ours is longer; an interface's has 15 characters at most.
 _MAX_LABEL = 128
-# Samples after which the interpreter is let go of. A sample takes 5 µs to write, and the watcher would otherwise wait the
-# 5 ms of the switch interval; smaller pieces would give a busy watcher as many turns of 5 ms before the scrape is done.
+# Samples after which the interpreter is let go of. A sample takes 5 to 10 µs to write, and the watcher would otherwise wait
+# the 5 ms of the switch interval; with smaller pieces a busy watcher would take more turns of 5 ms before the scrape is done.
 _HOLD = 64
 
 
@@ -44,21 +45,32 @@ class Exposition:
     def collect(self) -> Iterator[Metric]:
         """All metrics as they stand together."""
         values = self._snapshot()
-        held = 0
+        written = count(1)
         for family in CATALOGUE:
             metric = _metric(family)
             named = partial(Sample, family.name)
-            metric.samples = [named(dict(zip(family.labels, map(_clean, labels), strict=True)), value) for labels, value in values[family.name].items()]
+            samples = (named(dict(zip(family.labels, map(_clean, labels), strict=True)), value) for labels, value in values[family.name].items())
+            metric.samples = _Paced(samples, written)
             yield metric
-            held += len(metric.samples)
-            if held >= _HOLD:
-                held = 0
-                time.sleep(0)
 
     def render(self, *, openmetrics: bool) -> bytes:
         """All metrics in one of the two formats."""
         with self._one:
             return generate_openmetrics(self.registry) if openmetrics else generate_latest(self.registry)  # type: ignore[no-untyped-call]
+
+
+class _Paced(list[Sample]):
+    """Samples that let go of the interpreter now and then while they are written."""
+
+    def __init__(self, samples: Iterable[Sample], written: Iterator[int]) -> None:
+        super().__init__(samples)
+        self._written = written
+
+    def __iter__(self) -> Iterator[Sample]:
+        for sample in super().__iter__():
+            yield sample
+            if not next(self._written) % _HOLD:
+                time.sleep(0)
 
 
 def _metric(family: Family) -> Metric:

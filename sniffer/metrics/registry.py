@@ -148,6 +148,12 @@ class Metrics:
             self._active.pop(key, None)
             self._series.at("flows_active")[()] = sum(self._active.values())
 
+    def ended(self, interface: str, *, worker: int = 0) -> None:
+        """A worker is gone, and its flows with it; its counters may go on where they were when it comes back."""
+        with self._lock:
+            self._active.pop((self._series.named(interface, INTERFACE), worker), None)
+            self._series.at("flows_active")[()] = sum(self._active.values())
+
     def link(self, interface: str, *, up: bool) -> None:
         """Whether an interface is open and up."""
         with self._lock:

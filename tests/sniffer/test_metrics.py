@@ -145,6 +145,9 @@ def test_a_report_is_counted():
     assert found["cleartap_capture_packets_total"][("eth0",)] == 0  # counted by capture() alone
     metrics.reopened("eth0", worker=0)
     assert value(metrics, "flows_active") == 5
+    metrics.ended("eth0", worker=1)
+    metrics.ended("eth0", worker=7)
+    assert value(metrics, "flows_active") == 0
 
 
 def test_capture_counters_of_workers_that_begin_again():

@@ -395,7 +395,7 @@ def test_only_loopback_without_protection(metrics, web, listen, text, missing):
     with pytest.raises(UsageError) as caught:
         Endpoint(metrics, listen, config, lambda: None, lambda: None)
     assert missing in str(caught.value)
-    assert "allow_insecure" in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
