@@ -387,7 +387,9 @@ def test_protection_does_not_go_away_by_a_change(serve, web, authority):
 
 
 @pytest.mark.parametrize(
-    ("text", "missing"), [(None, "TLS and authentication is missing"), ("", "TLS and authentication"), (TLS, "authentication is missing"), (AUTH, "TLS is missing")]
+    ("text", "missing"),
+    [(None, "TLS and authentication is missing"), ("", "TLS and authentication"), (TLS, "authentication is missing"), (AUTH, "TLS is missing")],
+    ids=["none", "empty", "tls", "users"],
 )
 @pytest.mark.parametrize("listen", [":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:9476"])
 def test_only_loopback_without_protection(metrics, web, listen, text, missing):
