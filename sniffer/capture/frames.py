@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 Column = npt.NDArray[np.int64]
+# Memory that holds a batch's bytes.
+Block = bytes | bytearray | memoryview | mmap.mmap
 
 # Headers are gathered with fixed windows, so every buffer must reach this far past the start of its last frame's end.
 PAD = 256
@@ -23,7 +26,7 @@ class Frames:
     valid only until the next batch is asked for: whoever keeps bytes longer copies them.
     """
 
-    buffer: bytes | bytearray | memoryview
+    buffer: Block
     offset: Column  # of the frame's first captured byte in the buffer
     size: Column  # captured bytes
     wire: Column  # bytes on the wire (>= size; larger where a snaplen cut the frame)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sniffer.capture.frames import Frames
+from sniffer.capture.frames import Block, Frames
 from sniffer.capture.window import MAX_RECORD, Window
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class PcapReader:
             self.problem = f"{self.name}: cut off at byte {window.consumed + left}, {left} bytes into frame {number}"
 
 
-def gather(buffer: bytearray | bytes | memoryview, offsets: npt.NDArray[np.int64], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
+def gather(buffer: Block, offsets: npt.NDArray[np.int64], dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
     """The structure at each offset, all in one call: a view with a window at every byte, indexed by the offsets."""
     size = dtype.itemsize
     windows: npt.NDArray[np.void] = np.ndarray((len(buffer) - size + 1,), f"V{size}", buffer=buffer, strides=(1,))

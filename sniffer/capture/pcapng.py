@@ -13,6 +13,7 @@ from sniffer.capture.pcap import gather
 from sniffer.capture.window import MAX_RECORD, Window
 
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Iterator
 
     from sniffer.capture.blocks import Input
@@ -140,7 +141,7 @@ class PcapngReader:
         self.problem = f"{self.name}: corrupt at byte {place}, after frame {self._number - 1}: a block claims {size} bytes; what comes after it was not read"
         return False
 
-    def _declare(self, buffer: bytearray, at: int, size: int) -> None:
+    def _declare(self, buffer: bytearray | mmap.mmap, at: int, size: int) -> None:
         """An interface: link type, snap length, and the options that bear on time (section 4.2)."""
         order = self._section.order
         if size < 20 or len(self._section.interfaces) >= MAX_INTERFACES:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sniffer.capture.frames import Block
+
 Column = npt.NDArray[np.int64]
 Address = npt.NDArray[np.uint64]
 
@@ -21,7 +23,7 @@ class Packets:
     low 0xffff_0000_0000 | address). Ports are 0 where the protocol has none.
     """
 
-    buffer: bytes | bytearray | memoryview  # holds the payloads; longer than the frames' where datagrams were reassembled
+    buffer: Block  # holds the payloads; longer than the frames' where datagrams were reassembled
     number: Column  # frame number
     time: Column  # nanoseconds since the epoch
     source: str

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from sniffer.capture.frames import Frames
+    from sniffer.capture.frames import Block, Frames
 
 Column = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
-Buffer = bytes | bytearray | memoryview
 
 # Paths (stacks of encapsulations) that keep a name. A mirror carries a few thousand VLANs and VNIs at the most; the
 # rest still decodes, without a name.
@@ -90,7 +89,7 @@ class Peel:
 
     def __init__(self, frames: Frames, paths: dict[int, tuple[str, ...]], undecoded: Counter[str]) -> None:
         count = len(frames)
-        self.buffer: Buffer = frames.buffer
+        self.buffer: Block = frames.buffer
         self.time = frames.time
         self.paths = paths
         self.undecoded = undecoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 # What a body may grow to: compressed text reaches 20:1, more than 100:1 is a bomb.
 MAX_RATIO = 100
@@ -13,7 +14,7 @@ MAX_STACKED = 4
 _STEP = 1 << 16
 
 
-def decode(data: bytes, codings: list[str], limit: int = MAX_OUTPUT) -> tuple[bytes, bool]:
+def decode(data: bytes, codings: Sequence[str], limit: int = MAX_OUTPUT) -> tuple[bytes, bool]:
     """Undo the codings, the last applied first. The result, and whether it is whole: a cut or corrupt stream gives what
     came before the damage, an unknown coding gives nothing.
     """

@@ -33,6 +33,8 @@ TIMEOUT_TCP = 3600 * _SECOND
 TIMEOUT_UDP = 180 * _SECOND
 TIMEOUT_SILENT = 30 * _SECOND  # nobody has said anything: half-open, scans
 TIMEOUT_CLOSED = 10 * _SECOND  # kept for stragglers, so that they don't look like a new flow
+# A flow that goes on is told for the first time after so long: what it is shows in its first seconds.
+FIRST_TOLD = 3 * _SECOND
 # Bytes joined into one call of a dissector; larger turns are cut so that nobody needs to hold more.
 MAX_TURN = 256 * 1024
 
@@ -110,9 +112,10 @@ class Tracker:
         self._sweep(now)
 
     def ongoing(self, every: int, now: int) -> list[tuple[Ended, Flow | None]]:
-        """Flows that are not over and were not reported, here or by their beginning, for ``every`` nanoseconds."""
+        """Flows that go on and were not reported for ``every`` nanoseconds; new ones and those just closed are sooner."""
         table = self.table
-        due = table.used & (now - table.told > every) & (table.last > table.told) & (table.bytes.sum(axis=1) > 0)
+        waited = np.where(table.told == table.first, min(every, FIRST_TOLD), every)
+        due = table.used & (table.last > table.told) & ((now - table.told > waited) | table.closed) & (table.bytes.sum(axis=1) > 0)
         slots = np.flatnonzero(due)
         table.told[slots] = now
         return [(ended, table.flow[ended.row]) for ended in self.ended(slots)]
