@@ -86,9 +86,9 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _configuration(arguments: argparse.Namespace) -> Config:
-    """File, environment and command line; what root keeps goes where the account it becomes can reach it."""
+    """File, environment and command line."""
     from sniffer import config
-    from sniffer.watch.opening import ROOT_STATE
+    from sniffer.watch.opening import root_state
 
     overrides: dict[str, Any] = {
         "sensor": arguments.sensor,
@@ -100,11 +100,7 @@ def _configuration(arguments: argparse.Namespace) -> Config:
         "state.path": arguments.state,
         "metrics.listen": arguments.metrics,
     }
-    found = config.load(arguments.config, os.environ, overrides)
-    usual = config.load(None, {name: os.environ[name] for name in ("HOME", "XDG_STATE_HOME") if name in os.environ}, {}).state.path
-    if _was_root() and found.state.path == usual:
-        found = config.load(arguments.config, os.environ, {**overrides, "state.path": ROOT_STATE})
-    return found
+    return root_state(config.load(arguments.config, os.environ, overrides), root=_was_root())
 
 
 _root: list[bool] = []

@@ -19,13 +19,23 @@ from sniffer.watch.sources import PortablePlan, RemotePlan, RingPlan, StreamPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sniffer.config import CaptureSettings
+    from sniffer.config import CaptureSettings, Config
     from sniffer.watch.sources import SourcePlan
 
 # Where root keeps the state when nothing else is said: its home is closed to the account it becomes.
 ROOT_STATE = "/var/lib/cleartap/state.sqlite"
 # Workers that are started unless a number is given: the parent, and whoever else is there, keep a processor.
 MOST_WORKERS = 4
+
+
+def root_state(config: Config, *, root: bool | None = None) -> Config:
+    """What root keeps goes where the account it becomes can reach it, unless a place is named. ``root``: as it was at the start."""
+    from sniffer.config import load
+
+    usual = load(None, {name: os.environ[name] for name in ("HOME", "XDG_STATE_HOME") if name in os.environ}, {}).state.path
+    if not (os.geteuid() == 0 if root is None else root) or config.state.path != usual:
+        return config
+    return replace(config, state=replace(config.state, path=ROOT_STATE))
 
 
 def workers(asked: int) -> int:
