@@ -49,7 +49,6 @@ def examine(config: Config) -> Iterator[Check]:
         yield _clock()
     yield from _state(config)
     yield _key()
-    yield from _secrets(config)
     yield _metrics(config)
     yield from _policy(config)
     for output in config.outputs:
@@ -236,20 +235,6 @@ def _mode(name: str, path: Path, facts: os.stat_result) -> Check:
     if facts.st_mode & 0o077:
         return Check(name, FAIL, f"{path}: others may read it (mode {facts.st_mode & 0o777:03o})", f"chmod 600 {path}")
     return Check(name, OK, f"{path}: for its owner alone")
-
-
-def _secrets(config: Config) -> Iterator[Check]:
-    """The files that outputs read passwords and keys from."""
-    for output in config.outputs:
-        for field in ("secret_file", "password_file", "key_file", "url_file"):
-            named = getattr(output, field)
-            if not named:
-                continue
-            path, name = Path(named), f"output {output.name} {field}"
-            try:
-                yield _mode(name, path, path.stat())
-            except OSError as error:
-                yield Check(name, FAIL, f"{path}: {error.strerror}", "make it, mode 600, readable by the account that starts cleartap")
 
 
 # Who is told.
