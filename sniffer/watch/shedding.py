@@ -71,10 +71,11 @@ class SheddingSession(Session):
         if self.step >= FLOWS:
             self._let_go()
         super().feed(frames)
+        if self._left:
+            self._count_left()
 
     def report(self, now: int) -> Report:
         """What has come up since the last report, with what was shed."""
-        self._count_left()
         self.summary.shed = Counter(self._shed)
         return super().report(now)
 
@@ -99,7 +100,7 @@ class SheddingSession(Session):
         table = self._table
         for row, (counted, first) in list(self._left.items()):
             if not table.used[row] or int(table.first[row]) != first:
-                del self._left[row]  # its last bytes, half a second's at most, are not counted
+                del self._left[row]
                 continue
             carried = int(table.bytes[row].sum())
             self._shed["flows"] += carried - counted
