@@ -14,7 +14,7 @@ from sniffer.watch.status import SinkStatus
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sniffer.config import Config
     from sniffer.outputs.sink import Sink
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A receiver that has things waiting and took none for so long (seconds) is wedged: long enough for its restart.
 WEDGED_AFTER = 60.0
+# What a stop gives the receivers to take what waits (seconds).
+LAST_DELIVERIES = 10.0
 
 
 def open_sinks(config: Config) -> list[Sink]:
@@ -49,6 +51,19 @@ class Receivers:
     def stop(self, timeout: float) -> bool:
         """Deliver for so long (seconds), then end. Whether all ended."""
         return self._delivery.stop(timeout)
+
+    def finish(self, hurry: Callable[[], bool]) -> int:
+        """Deliver what can be for a bounded time, or until there is ``hurry``, then end; how many items are left."""
+        deadline = time.monotonic() + LAST_DELIVERIES
+        self._delivery.wake()
+        while time.monotonic() < deadline and not hurry():
+            self.look()
+            if not any(stat.queued for stat in self.stats.values()) or self.failing():
+                break
+            time.sleep(0.1)
+        self._delivery.stop(1.0)
+        self.look()
+        return sum(stat.queued for stat in self.stats.values())
 
     def replace(self, sinks: Sequence[Sink], timeout: float) -> None:
         """Other receivers from here on; what waits for one that is gone stays queued."""

@@ -35,9 +35,14 @@ if TYPE_CHECKING:
 # How long one wait for workers and signals lasts, and how often all else is looked at (seconds).
 WAIT, TICK = 0.25, 0.5
 PRUNE_EVERY = 300.0
-# What a stop gives the workers to tell their last, and the receivers to take what waits (seconds). Together below the
-# 45 s of the service's TimeoutStopSec.
-LAST_REPORTS, LAST_DELIVERIES = 15.0, 10.0
+# What a stop gives the workers to tell their last (seconds). With ``receivers.LAST_DELIVERIES`` below the 45 s of the
+# service's TimeoutStopSec.
+LAST_REPORTS = 15.0
+# An interface that was removed cannot be opened again without privileges: after so long (seconds) of nothing but that we
+# end, for whoever started us to start us again.
+GONE_AFTER = 60.0
+# With nothing to record, the state hears that we are there that often (seconds): each time is a write to the disk.
+HEARTBEAT = 1.0
 # The main loop turns several times a second; after so long without (seconds) it is not well.
 STANDSTILL = 30.0
 EXIT_CLEAN, EXIT_UNREADABLE, EXIT_AT_ONCE = 0, 3, 130
@@ -67,11 +72,12 @@ class Watcher:
             self._endpoint = Endpoint(self.metrics, config.metrics.listen, config.metrics.web_config, self.healthy, self.ready)
         self._notifier = Notifier()
         self._said: dict[tuple[str, str], Said] = {}
-        self._turned = time.monotonic()
+        self._turned = self._there = self._committed = time.monotonic()
         self._ticked = self._pruned = 0.0
         self._trouble = ""
         self._problems: dict[str, str | None] = {}
         self._watching = False
+        self._news = False
         self._omitted = 0
 
     # What the endpoint asks, from its threads.
@@ -160,9 +166,38 @@ class Watcher:
             if signals.reread:
                 signals.reread = False
                 self._reload()
-            if self._crew.done and not self._hold:
+            if (self._crew.done and not self._hold) or self._gone():
                 break
         return self._stop(signals)
+
+    def _stop(self, signals: Signals) -> int:
+        """The last reports, their record, their delivery. A second signal ends it at once."""
+        self._watching = False
+        self._notifier.say("STOPPING=1")
+        self._crew.stop()
+        most, deadline = max(signals.stops, 1), time.monotonic() + LAST_REPORTS
+        while not self._crew.done and time.monotonic() < deadline:
+            self._turn(signals)
+            if signals.stops > most:
+                return EXIT_AT_ONCE
+        self._crew.close()
+        self._accounts.tick(0, self._crew.restarts)
+        self._links()
+        self._commit(force=True)
+        if self._recorder.trouble:
+            self._view.note(f"not recorded: {len(self._recorder.pending):,} findings ({self._recorder.trouble})", bad=True)
+        left = self._receivers.finish(lambda: signals.stops > most)
+        self.status.sinks = self._receivers.shown()
+        if signals.stops > most:
+            return EXIT_AT_ONCE
+        if left:
+            self._view.note(f"{left:,} items wait for their receivers; they are delivered after the next start", bad=True)
+        try:
+            self._state.stopped(time.time_ns())
+        except StateError as error:
+            self._view.note(str(error), bad=True)
+        broken = any(link.problem for link in self.status.links.values())
+        return EXIT_UNREADABLE if broken and not signals.stops else EXIT_CLEAN
 
     def _turn(self, signals: Signals) -> None:
         """Wait, hear, record, look after the rest."""
@@ -212,14 +247,23 @@ class Watcher:
         """Say of each link when something is wrong with it, and when it is well again."""
         for name, link in self.status.links.items():
             if link.problem != self._problems.get(name):
+                self._news = True
                 self._view.note(link.problem or f"{name}: well again", bad=link.problem is not None)
                 self._problems[name] = link.problem
+
+    def _gone(self) -> bool:
+        """Whether all interfaces have been removed, for good as far as we are concerned."""
+        if not all((link.problem or "").endswith("the interface is gone") for link in self.status.links.values()):
+            self._there = self._turned
+        return self._turned - self._there > GONE_AFTER
 
     def _say(self, said: Said) -> None:
         self._said[said.rule, said.key] = said
 
     def _commit(self, *, force: bool = False) -> None:
         """Record what waits, and say so when it cannot be or can again."""
+        if not force and not self._recorder.pending and not self._news and self._turned - self._committed < HEARTBEAT:
+            return
         before, was = time.thread_time(), self._trouble
         self._recorder.unwatched(self._accounts.unread())
         recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), watched=self._accounts.watched(), force=force)
@@ -231,6 +275,7 @@ class Watcher:
                 self._renew()
             return
         self._said.clear()
+        self._committed, self._news = self._turned, False
         self._let_go()
         if was:
             lost = self._recorder.pending.lost_findings
@@ -297,45 +342,3 @@ class Watcher:
         self._config = config
         now = [name for name in names if name not in NEEDS_RESTART]
         self._view.note(f"configuration read again: {', '.join(now) or 'nothing'} changed" + (f"; {', '.join(later)} only after a restart" if later else ""), bad=bool(later))
-
-    def _stop(self, signals: Signals) -> int:
-        """The last reports, their record, their delivery. A second signal ends it at once."""
-        self._watching = False
-        self._notifier.say("STOPPING=1")
-        self._crew.stop()
-        first, deadline = signals.stops, time.monotonic() + LAST_REPORTS
-        while not self._crew.done and time.monotonic() < deadline:
-            self._turn(signals)
-            if signals.stops > max(first, 1):
-                return EXIT_AT_ONCE
-        self._crew.close()
-        self._accounts.tick(0, self._crew.restarts)
-        self._links()
-        self._commit(force=True)
-        if self._recorder.trouble:
-            self._view.note(f"not recorded: {len(self._recorder.pending):,} findings ({self._recorder.trouble})", bad=True)
-        self._deliver(signals, max(first, 1))
-        if signals.stops > max(first, 1):
-            return EXIT_AT_ONCE
-        try:
-            self._state.stopped(time.time_ns())
-        except StateError as error:
-            self._view.note(str(error), bad=True)
-        broken = any(link.problem and not link.up for link in self.status.links.values())
-        return EXIT_UNREADABLE if broken and not signals.stops else EXIT_CLEAN
-
-    def _deliver(self, signals: Signals, stops: int) -> None:
-        """A bounded time for the receivers."""
-        deadline = time.monotonic() + LAST_DELIVERIES
-        self._receivers.wake()
-        while time.monotonic() < deadline and signals.stops <= stops:
-            self._receivers.look()
-            if not any(stat.queued for stat in self._receivers.stats.values()) or self._receivers.failing():
-                break
-            time.sleep(0.1)
-        self._receivers.stop(1.0)
-        self._receivers.look()
-        self.status.sinks = self._receivers.shown()
-        left = sum(stat.queued for stat in self._receivers.stats.values())
-        if left:
-            self._view.note(f"{left:,} items wait for their receivers; they are delivered after the next start", bad=True)

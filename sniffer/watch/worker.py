@@ -125,11 +125,12 @@ class Worker:
 
     def _message(self, *, last: bool = False) -> Message:
         links = [self._link(i) for i in range(len(self._sources))]
-        late = self._clock.late()
-        step = 0
+        late, step = self._clock.late(), 0
         # Only a ring loses what is not read in time; from a pipe the writer waits, or does the losing.
         fills = [link.fill for link, source in zip(links, self._sources, strict=True) if hasattr(source, "fill")]
-        if fills:
+        if not fills:
+            late = 0.0
+        else:
             step = self._shedder.look(time.monotonic(), dropped=sum(link.counters.dropped for link in links), fill=max(fills), late=late)
         self.session.step = step
         report = self.session.report(self._clock.now())
@@ -168,20 +169,21 @@ class Clock:
         self._seen = time.time_ns()
         self._at = time.monotonic_ns()
         self._any = False
+        self._late = 0
 
     def saw(self, when: int) -> None:
         """A packet of this time has just been read."""
         self._seen = max(self._seen, when) if self._any else when
         self._at, self._any = time.monotonic_ns(), True
+        self._late = max(self._late, time.time_ns() - when)
 
     def now(self) -> int:
         return self._seen + time.monotonic_ns() - self._at
 
     def late(self) -> float:
-        """Seconds between the last packet's time and the reading of it, as the clocks stand now."""
-        if not self._any:
-            return 0.0
-        return max(0.0, (time.time_ns() - self.now()) / 1e9)
+        """The longest that a batch was read after its last packet, in seconds, since the last call."""
+        late, self._late = self._late / 1e9, 0
+        return late
 
 
 def main(plan: Plan, parent: socket.socket) -> None:
