@@ -346,16 +346,8 @@ class Http:
         return events
 
 
-_STEPS = {
-    Mode.HEAD: Http._head,
-    Mode.FIXED: Http._fixed,
-    Mode.CHUNK_LINE: Http._chunk_line,
-    Mode.CHUNK: Http._chunk,
-    Mode.CHUNK_END: Http._chunk_end,
-    Mode.TRAILER: Http._trailer,
-    Mode.CLOSE: Http._close,
-    Mode.LOST: Http._lost,
-}
+# In the order of Mode.
+_STEPS = (Http._head, Http._fixed, Http._chunk_line, Http._chunk, Http._chunk_end, Http._trailer, Http._close, Http._lost)
 
 
 def _remember(fields: bytes) -> None:

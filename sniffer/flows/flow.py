@@ -107,6 +107,12 @@ class Flow:
         if self.dissector is not None and not self.done:
             self._run(self.dissector.close)
         self.done = True
+        self._release()
+
+    def _release(self) -> None:
+        """Nothing more is to come of this flow: it stays in the table for a while, what it held does not."""
+        self.dissector = None
+        self.marks, self.held, self.heads, self.last = ([], []), [], [b"", b""], [(0, b""), (0, b"")]
 
     def place(self, span: Span) -> tuple[int, int]:
         """Frame number and time of a span's first byte (of the nearest packet still remembered)."""
@@ -152,7 +158,7 @@ class Flow:
 
     def _stop(self) -> None:
         self.done = True
-        self.dissector = None
+        self._release()
         self.engine.unwanted(self.row)
 
     def _take(self, events: Sequence[Event]) -> None:
@@ -174,7 +180,9 @@ class Flow:
                     self.facts.take(event)
                 if kind in wanted:
                     self.engine.publish(self, event)
-        if resume is not None:
+        if self.done:
+            self._release()
+        elif resume is not None:
             self._upgrade(resume)  # type: ignore[arg-type]
 
     def _upgrade(self, event: Upgrade) -> None:
