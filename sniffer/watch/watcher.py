@@ -14,6 +14,7 @@ from sniffer.outputs.text import clean
 from sniffer.state import State
 from sniffer.watch.accounts import Accounts
 from sniffer.watch.crew import Crew
+from sniffer.watch.journal import Journal
 from sniffer.watch.notify import Notifier
 from sniffer.watch.opening import give_up, reachable
 from sniffer.watch.receivers import Receivers, open_sinks
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sniffer.outputs.sink import Sink
     from sniffer.watch.crew import Place
     from sniffer.watch.messages import Message
-    from sniffer.watch.recorder import Recorded
     from sniffer.watch.sources import SourcePlan
     from sniffer.watch.view import View
 
@@ -41,8 +41,6 @@ LAST_REPORTS = 15.0
 # An interface that was removed cannot be opened again without privileges: after so long (seconds) of nothing but that we
 # end, for whoever started us to start us again.
 GONE_AFTER = 60.0
-# With nothing to record, the state hears that we are there that often (seconds): each time is a write to the disk.
-HEARTBEAT = 1.0
 # The main loop turns several times a second; after so long without (seconds) it is not well.
 STANDSTILL = 30.0
 EXIT_CLEAN, EXIT_UNREADABLE, EXIT_AT_ONCE = 0, 3, 130
@@ -71,14 +69,10 @@ class Watcher:
         if config.metrics.listen:
             self._endpoint = Endpoint(self.metrics, config.metrics.listen, config.metrics.web_config, self.healthy, self.ready)
         self._notifier = Notifier()
-        self._said: dict[tuple[str, str], Said] = {}
-        self._turned = self._there = self._committed = time.monotonic()
+        self._turned = self._there = time.monotonic()
         self._ticked = self._pruned = 0.0
-        self._trouble = ""
         self._problems: dict[str, str | None] = {}
         self._watching = False
-        self._news = False
-        self._omitted = 0
 
     # What the endpoint asks, from its threads.
 
@@ -93,8 +87,8 @@ class Watcher:
         if self._crew.alive < len(self._crew.places) and not self._crew.done:
             return "a worker is down"
         problem = next((f"{link.name}: {link.problem}" for link in self.status.links.values() if link.problem), None)
-        if problem or self._trouble:
-            return clean(problem or self._trouble, 200)
+        if problem or self._journal.trouble:
+            return clean(problem or self._journal.trouble, 200)
         wedged = self._receivers.wedged()
         return f"not taking what is sent: {', '.join(wedged)}" if wedged else None
 
@@ -139,6 +133,7 @@ class Watcher:
         self.metrics.channels(channels)
         for rule in posture.RULES:
             self._recorder.told(rule.id, (row.record.get("channel", "") for row in self._state.findings(rule=rule.id)))
+        self._journal = Journal(self._state, self._recorder, self._accounts, self.metrics, self.status, self._view)
         self._unwatched()
         self._receivers = Receivers(self._state.path, self._sinks)
         self._receivers.start()
@@ -158,7 +153,7 @@ class Watcher:
             self.metrics.unwatched(seconds)
             text = f"not watched for {seconds:,.1f} s before this start ({interval.reason})"
             self._view.note(text, bad=interval.reason != "stopped")
-            self._say(Said("capture/unwatched", "start", True, text))
+            self._journal.say(Said("capture/unwatched", "start", True, text))
 
     def _loop(self, signals: Signals) -> int:
         while not signals.stops:
@@ -183,7 +178,7 @@ class Watcher:
         self._crew.close()
         self._accounts.tick(0, self._crew.restarts)
         self._links()
-        self._commit(force=True)
+        self._journal.commit(self._receivers, force=True)
         if self._recorder.trouble:
             self._view.note(f"not recorded: {len(self._recorder.pending):,} findings ({self._recorder.trouble})", bad=True)
         left = self._receivers.finish(lambda: signals.stops > most)
@@ -227,9 +222,8 @@ class Watcher:
         self._accounts.tick(self._crew.alive, self._crew.restarts)
         self._links()
         self._receivers.look()
-        for said in (*self._accounts.conditions(), *self._receivers.conditions()):
-            self._say(said)
-        self._commit()
+        self._journal.say(*self._accounts.conditions(), *self._receivers.conditions())
+        self._journal.commit(self._receivers)
         self.metrics.sinks(self._receivers.stats)
         self.metrics.alerts(self._recorder.alerting.firing())
         self.metrics.pending(len(self._recorder.pending))
@@ -247,7 +241,6 @@ class Watcher:
         """Say of each link when something is wrong with it, and when it is well again."""
         for name, link in self.status.links.items():
             if link.problem != self._problems.get(name):
-                self._news = True
                 self._view.note(link.problem or f"{name}: well again", bad=link.problem is not None)
                 self._problems[name] = link.problem
 
@@ -256,63 +249,6 @@ class Watcher:
         if not all((link.problem or "").endswith("the interface is gone") for link in self.status.links.values()):
             self._there = self._turned
         return self._turned - self._there > GONE_AFTER
-
-    def _say(self, said: Said) -> None:
-        self._said[said.rule, said.key] = said
-
-    def _commit(self, *, force: bool = False) -> None:
-        """Record what waits, and say so when it cannot be or can again."""
-        if not force and not self._recorder.pending and not self._news and self._turned - self._committed < HEARTBEAT:
-            return
-        before, was = time.thread_time(), self._trouble
-        self._recorder.unwatched(self._accounts.unread())
-        recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), watched=self._accounts.watched(), force=force)
-        self._trouble = self.status.trouble = self._recorder.trouble
-        if recorded is None:
-            if self._trouble and not was:
-                self._view.note(f"{self._trouble}; watching on, findings are held in memory", bad=True)
-            if self._recorder.damaged:
-                self._renew()
-            return
-        self._said.clear()
-        self._committed, self._news = self._turned, False
-        self._let_go()
-        if was:
-            lost = self._recorder.pending.lost_findings
-            self._view.note(f"the state can be written again; {lost:,} findings were let go since the start for want of room in memory", bad=bool(lost))
-        # What could not be told while the disk was full is told now, and at the next commit that it is over.
-        self._say(Said("state/full", "state", bool(was), was))
-        self.metrics.stage("record", time.thread_time() - before)
-        self._show(recorded)
-        self._receivers.wake()
-
-    def _let_go(self) -> None:
-        """What found no room in memory is counted with what found none in the workers' tables."""
-        lost = self._recorder.pending.lost_findings + self._recorder.pending.lost_channels
-        self._accounts.omitted(lost - self._omitted)
-        self._omitted = lost
-
-    def _show(self, recorded: Recorded) -> None:
-        for found, judged in recorded.seen:
-            if judged.suppressed_by is None:
-                self.metrics.finding(found.rule.id, judged.severity, found.last_seen, found.id in recorded.fresh)
-            elif found.id in recorded.fresh:
-                self.metrics.suppressed(found.rule.id)
-        self.metrics.channels(recorded.channels)
-        for shown in recorded.new:
-            if not shown.suppressed:
-                self.status.findings[str(shown.severity)] += 1
-            self.status.recent.append(shown)
-            self._view.finding(shown)
-
-    def _renew(self) -> None:
-        """The state is damaged: set aside, and a new one begun."""
-        self._receivers.stop(1.0)
-        self._state.renew()
-        self._state.begin(time.time_ns())
-        self._receivers.replace(self._sinks, 0.0)
-        self._recorder.damaged = False
-        self._view.note(self._state.notices[-1], bad=True)
 
     def _prune(self) -> None:
         self._pruned = self._turned

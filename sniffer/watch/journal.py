@@ -1,0 +1,91 @@
+"""What is said of each transaction: to the metrics, to people, to the receivers; and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sniffer.watch.recorder import Said
+
+if TYPE_CHECKING:
+    from sniffer.metrics import Metrics
+    from sniffer.state import State
+    from sniffer.watch.accounts import Accounts
+    from sniffer.watch.receivers import Receivers
+    from sniffer.watch.recorder import Recorded, Recorder
+    from sniffer.watch.status import Status
+    from sniffer.watch.view import View
+
+# With nothing to record, the state hears that we are there that often (seconds): each time is a write to the disk.
+HEARTBEAT = 1.0
+
+
+class Journal:
+    """Commits what has been reported and tells of it. ``trouble`` says why it cannot, while it cannot."""
+
+    def __init__(self, state: State, recorder: Recorder, accounts: Accounts, metrics: Metrics, status: Status, view: View) -> None:
+        self._state, self._recorder, self._accounts = state, recorder, accounts
+        self._metrics, self._status, self._view = metrics, status, view
+        self._said: dict[tuple[str, str], Said] = {}
+        self._committed = 0.0
+        self._omitted = 0
+        self.trouble = ""
+
+    def say(self, *said: Said) -> None:
+        """How conditions of the sensor stand; alerted with the next commit, the latest word of each."""
+        self._said.update({(each.rule, each.key): each for each in said})
+
+    def commit(self, receivers: Receivers, *, force: bool = False) -> None:
+        """Record what waits, and say so when it cannot be or can again."""
+        now, was = time.monotonic(), self.trouble
+        if not force and not self._recorder.pending and now - self._committed < HEARTBEAT:
+            return
+        before = time.thread_time()
+        self._recorder.unwatched(self._accounts.unread())
+        recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), watched=self._accounts.watched(), force=force)
+        self.trouble = self._status.trouble = self._recorder.trouble
+        if recorded is None:
+            if self.trouble and not was:
+                self._view.note(f"{self.trouble}; watching on, findings are held in memory", bad=True)
+            if self._recorder.damaged:
+                self._renew(receivers)
+            return
+        self._committed = now
+        self._metrics.stage("record", time.thread_time() - before)
+        self._said.clear()
+        self._let_go()
+        if was:
+            lost = self._recorder.pending.lost_findings
+            self._view.note(f"the state can be written again; {lost:,} findings were let go since the start for want of room in memory", bad=bool(lost))
+        # What could not be told while the disk was full is told now, and at the next commit that it is over.
+        self.say(Said("state/full", "state", bool(was), was))
+        self._show(recorded)
+        receivers.wake()
+
+    def _let_go(self) -> None:
+        """What found no room in memory is counted with what found none in the workers' tables."""
+        lost = self._recorder.pending.lost_findings + self._recorder.pending.lost_channels
+        self._accounts.omitted(lost - self._omitted)
+        self._omitted = lost
+
+    def _show(self, recorded: Recorded) -> None:
+        for found, judged in recorded.seen:
+            if judged.suppressed_by is None:
+                self._metrics.finding(found.rule.id, judged.severity, found.last_seen, found.id in recorded.fresh)
+            elif found.id in recorded.fresh:
+                self._metrics.suppressed(found.rule.id)
+        self._metrics.channels(recorded.channels)
+        for shown in recorded.new:
+            if not shown.suppressed:
+                self._status.findings[str(shown.severity)] += 1
+            self._status.recent.append(shown)
+            self._view.finding(shown)
+
+    def _renew(self, receivers: Receivers) -> None:
+        """The state is damaged: set aside, and a new one begun."""
+        receivers.stop(1.0)
+        self._state.renew()
+        self._state.begin(time.time_ns())
+        receivers.replace(receivers.sinks, 0.0)
+        self._recorder.damaged = False
+        self._view.note(self._state.notices[-1], bad=True)
