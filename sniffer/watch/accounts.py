@@ -81,7 +81,7 @@ class Accounts:
         for what, count in report.summary.shed.items():
             self._metrics.shed(what, count)
         status.total.add(report.summary)
-        self._active[message.number] = report.active
+        self._active[message.number] = 0 if message.last else report.active
         self._at[message.number] = _FOREVER if message.last else message.at
         status.active = sum(self._active.values())
         self._steps[message.number] = (message.step, message.late)

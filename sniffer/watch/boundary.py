@@ -23,5 +23,6 @@ class Boundary:
         if kind is None or not issubclass(kind, Exception) or issubclass(kind, CleartapError):
             return
         places = "".join(traceback.format_tb(trace))
-        print(f"cleartap: {self._what} ended by a fault of its own: {kind.__name__}\n{places}", file=sys.stderr, end="", flush=True)
+        missing = f" ({value.name})" if isinstance(value, ImportError) else ""
+        print(f"cleartap: {self._what} ended by a fault of its own: {kind.__name__}{missing}\n{places}", file=sys.stderr, end="", flush=True)
         os._exit(70)  # EX_SOFTWARE

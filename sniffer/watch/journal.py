@@ -75,10 +75,9 @@ class Journal:
             elif found.id in recorded.fresh:
                 self._metrics.suppressed(found.rule.id)
         self._metrics.channels(recorded.channels)
-        for shown in recorded.new:
+        for shown in sorted(recorded.new, key=lambda shown: -shown.severity):
             if not shown.suppressed:
                 self._status.findings[str(shown.severity)] += 1
-            self._status.recent.append(shown)
             self._view.finding(shown)
 
     def _renew(self, receivers: Receivers) -> None:

@@ -10,20 +10,17 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from sniffer.capture import live, open_capture
-from sniffer.capture.frames import PAD, Frames
 from sniffer.capture.overip import Stream, connect
 from sniffer.capture.source import Counters
 from sniffer.errors import CaptureError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-    from sniffer.capture.frames import Reader
+    from sniffer.capture.frames import Frames, Reader
     from sniffer.capture.source import LiveSource, RingSettings
 
 _ENDED = "the writer has ended"
@@ -241,25 +238,3 @@ class FileSource:
 
     def close(self) -> None:
         self.ended = True
-
-
-def together(batches: Sequence[Frames]) -> Frames:
-    """Batches of several sources as one in the order of time: a tap gives each direction on a link of its own."""
-    if len(batches) == 1:
-        return batches[0]
-    parts, starts, total = [], [], 0
-    for frames in batches:
-        end = int((frames.offset + frames.size).max(initial=0))
-        parts.append(memoryview(frames.buffer)[:end])
-        starts.append(total)
-        total += end
-    columns = {name: np.concatenate([getattr(frames, name) for frames in batches]) for name in _COLUMNS}
-    if any(frames.vlan is not None for frames in batches):
-        columns["vlan"] = np.concatenate([np.full(len(frames), -1, np.int64) if frames.vlan is None else frames.vlan for frames in batches])
-    columns["offset"] = np.concatenate([frames.offset + start for frames, start in zip(batches, starts, strict=True)])
-    order = np.argsort(columns["time"], kind="stable")
-    buffer = b"".join((*parts, bytes(PAD)))
-    return replace(batches[0], buffer=buffer, source="+".join(frames.source for frames in batches), **{name: column[order] for name, column in columns.items()})
-
-
-_COLUMNS = tuple(name for name in Frames.__dataclass_fields__ if name not in ("buffer", "source", "vlan"))

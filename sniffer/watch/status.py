@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,6 @@ from sniffer.summary import Summary
 
 if TYPE_CHECKING:
     from sniffer.findings import Finding, Severity
-
-# Findings kept for the live view: a screen.
-SHOWN = 12
 
 
 @dataclass(slots=True)
@@ -71,7 +68,6 @@ class Status:
     unwatched: float = 0.0  # seconds before this start
     backlog: int = 0  # findings that could not be recorded yet
     trouble: str = ""  # why not
-    recent: deque[Shown] = field(default_factory=lambda: deque(maxlen=SHOWN))
 
     @property
     def dropped(self) -> int:

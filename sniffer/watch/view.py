@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # The log says how it stands that often (seconds).
 STATUS_EVERY = 60.0
+# Findings that scroll by between two refreshes: more in half a second cannot be read by anybody; all are recorded.
+MOST_LINES = 20
 
 _STYLE = {Severity.CRITICAL: "bold white on red", Severity.HIGH: "bold red", Severity.MEDIUM: "yellow", Severity.LOW: "cyan", Severity.INFO: "dim"}
 _VERDICT_STYLE = {"encrypted": "green", "unknown": "dim", "mixed": "yellow", "login-only": "yellow"}
@@ -102,20 +104,28 @@ class _Lines:
 
 
 class LiveView:
-    """A screen that is drawn again twice a second; what must not be missed scrolls by above it."""
+    """How it stands, drawn again twice a second at the foot of the terminal; findings and notes scroll by above it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._shown = self._hidden = 0
         self._live = Live(Text("starting …"), console=console, auto_refresh=False, transient=True)
         self._live.start()
 
     def finding(self, shown: Shown) -> None:
-        """Shown with the next refresh: the status holds the latest."""
+        if self._shown >= MOST_LINES:
+            self._hidden += 1
+            return
+        self._shown += 1
+        self._console.print(_line(shown), no_wrap=True, overflow="ellipsis", crop=True)
 
     def note(self, text: str, *, bad: bool = False) -> None:
         self._console.print(Text(f"{datetime.now(UTC):%H:%M:%S} {clean(text, 300)}", "bold yellow" if bad else "dim"))
 
     def refresh(self, status: Status) -> None:
+        if self._hidden:
+            self._console.print(Text(f"         … and {self._hidden:,} more findings", "dim"))
+        self._shown = self._hidden = 0
         self._live.update(screen(status), refresh=True)
 
     def close(self, status: Status) -> None:
@@ -123,11 +133,23 @@ class LiveView:
         self._console.print(screen(status, over=True))
 
 
+def _line(shown: Shown) -> Text:
+    """A finding on one line: when, how bad, between whom, what."""
+    found = shown.finding
+    style = "dim" if shown.suppressed else _STYLE[shown.severity]
+    line = Text.assemble((f"{timestamp(found.last_seen)[11:19]} ", "dim"), (f"{shown.severity!s:<8}", style), f"  {clean(found.client[0])} → {endpoint(clean(found.server[0]), found.server[1])}", (f"  {clean(found.title, 60)}", "" if shown.suppressed else "bold"))
+    if found.username:
+        line.append(f"  {clean(found.username, 24)}")
+    if found.rule.category is not Category.CHANNEL:
+        line.append(f"  {found.secret.mask}")
+    if found.outcome is not None:
+        line.append(f"  {found.outcome}", "bold red" if str(found.outcome) == "accepted" else "dim")
+    return line.append("  expected by policy", "dim") if shown.suppressed else line
+
+
 def screen(status: Status, *, over: bool = False) -> RenderableType:
     """The whole of it."""
-    parts: list[RenderableType] = [_head(status, over), _links(status), Text("")]
-    if status.recent:
-        parts += [_findings(status), Text("")]
+    parts: list[RenderableType] = [Text(""), _head(status, over), _links(status)]
     parts.append(_channels(status))
     if status.sinks:
         parts.append(_sinks(status))
@@ -168,24 +190,6 @@ def _state(link: LinkStatus) -> Text:
     if not link.up:
         return Text("ended", "dim")
     return Text("silent", "bold yellow") if link.silent else Text("")
-
-
-def _findings(status: Status) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    for shown in reversed(status.recent):
-        found = shown.finding
-        secret = "" if found.rule.category is Category.CHANNEL else found.secret.mask
-        table.add_row(
-            Text(timestamp(found.last_seen)[11:19], "dim"),
-            Text(str(shown.severity), "dim" if shown.suppressed else _STYLE[shown.severity]),
-            f"{clean(found.client[0])} → {endpoint(clean(found.server[0]), found.server[1])}",
-            Text(found.protocol),
-            Text(clean(found.title, 44)),
-            Text(clean(found.username or "", 24)),
-            Text(secret),
-            Text(str(found.outcome or ""), "bold red" if str(found.outcome) == "accepted" else "dim"),
-        )
-    return table
 
 
 def _channels(status: Status) -> Text:

@@ -12,10 +12,10 @@ from sniffer import transport
 from sniffer.capture.privileges import no_dumps
 from sniffer.decode.filter import compile_filter
 from sniffer.watch.boundary import Boundary
+from sniffer.watch.merge import Merger
 from sniffer.watch.messages import STOP, Link, Message
 from sniffer.watch.pipe import Outbox
 from sniffer.watch.shedding import Shedder, SheddingSession
-from sniffer.watch.sources import together
 
 if TYPE_CHECKING:
     import socket
@@ -48,6 +48,7 @@ class Worker:
         self._opened = [source.counters().packets for source in self._sources]
         self._last = [0] * len(self._sources)
         self._captured = 0.0  # processor seconds of reading
+        self._merger = Merger()
         self._shedder = Shedder()
         self._clock = Clock()
         self._reported = 0.0
@@ -82,8 +83,9 @@ class Worker:
             return self._take(0, wait)
         if wait:
             self._await(wait)
+        now = time.time_ns()
         batches = [frames for i in range(len(self._sources)) if (frames := self._take(i, 0.0)) is not None]
-        return together(batches) if batches else None
+        return self._merger.put(batches, now)
 
     def _await(self, wait: float) -> None:
         poll = select.poll()
@@ -144,6 +146,9 @@ class Worker:
 
     def _finish(self) -> None:
         """Every flow ends; the last report is handed over, waiting for the parent now that nothing is captured."""
+        held = self._merger.flush()
+        if held is not None:
+            self.session.feed(held)
         self.session.end()
         deadline = time.monotonic() + LAST_WORD
         try:

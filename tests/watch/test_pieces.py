@@ -26,13 +26,14 @@ from sniffer.session import Report
 from sniffer.summary import Summary
 from sniffer.watch import pending, shedding
 from sniffer.watch.accounts import Accounts
+from sniffer.watch.merge import HOLD, Merger, together
 from sniffer.watch.messages import Link, Message
 from sniffer.watch.notify import Notifier
 from sniffer.watch.pipe import Inbox, Outbox
 from sniffer.watch.posture import AGAIN_AFTER, Posture
 from sniffer.watch.shedding import CONTENT, FLOWS, NOTHING, Shedder, SheddingSession
 from sniffer.watch.signals import Signals
-from sniffer.watch.sources import RemotePlan, together
+from sniffer.watch.sources import RemotePlan
 from sniffer.watch.status import Status
 from sniffer.watch.worker import Clock
 from tests.sniffer.capture.files import pcap
@@ -143,19 +144,30 @@ def test_what_is_shed_is_counted_and_logins_are_last(bulk):
     assert counted["flows"] > 0
 
 
-def test_one_capture_of_two_links_is_in_the_order_of_time():
-    def frames(name: str, times: list[int]) -> Frames:
-        buffer = b"".join(bytes([when]) * 10 for when in times) + bytes(PAD)
-        column = np.array(times, np.int64)
-        each = np.full(len(times), 10, np.int64)
-        return Frames(buffer, np.arange(len(times), dtype=np.int64) * 10, each, each, column, each // 10, column, name)
+def frames(name: str, times: list[int]) -> Frames:
+    buffer = b"".join(bytes([when % 251]) * 10 for when in times) + bytes(PAD)
+    column = np.array(times, np.int64)
+    each = np.full(len(times), 10, np.int64)
+    return Frames(buffer, np.arange(len(times), dtype=np.int64) * 10, each, each, column, each // 10, column, name)
 
+
+def test_an_answer_read_before_its_question_waits_for_it():
+    merger = Merger()
+    assert merger.put([frames("answers", [20, 40])], HOLD) is None
+    assert merger.put([], HOLD + 5) is None
+    first = merger.put([frames("questions", [10, 30])], HOLD + 35)
+    assert first.time.tolist() == [10, 20, 30]
+    assert [first.buffer[at] for at in first.offset.tolist()] == [10, 20, 30]
+    assert merger.flush().time.tolist() == [40]
+    assert merger.flush() is None
+
+
+def test_one_capture_of_two_links_is_in_the_order_of_time():
     one = together([frames("a", [1, 4, 9]), replace(frames("b", [2, 3, 11]), vlan=np.full(3, 5, np.int64))])
     assert one.time.tolist() == [1, 2, 3, 4, 9, 11]
     assert [one.buffer[at] for at in one.offset.tolist()] == [1, 2, 3, 4, 9, 11]
     assert one.vlan.tolist() == [-1, 5, 5, -1, -1, 5]
     assert len(one.buffer) >= int((one.offset + one.size).max()) + PAD
-    assert together([one]) is one
 
 
 def channel(verdict: Encryption = Encryption.CLEARTEXT, sessions: int = 1, last: int = 10**18, **more) -> Channel:

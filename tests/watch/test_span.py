@@ -7,16 +7,20 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
+import dpkt
 import pytest
 
-from bench.lab import PORT, Span, inside, until
+from bench.lab import PORT, Span, Wire, inside, until
 from tests.deploy.test_chain import answers, ask, prometheus_config
 from tests.deploy.tools import free_port
 from tests.sniffer.outputs.servers import Alertmanager, Authority, Daemon, Receiver, Rsyslog, program
+from tests.streams import PCAPS
 from tests.test_privacy import forms
 from tests.watch.running import Watch, require
 from tests.watch.talk import ftp, http, serving
@@ -183,3 +187,78 @@ def test_a_link_without_a_packet_is_an_alert(span, folder):
         span.exec(span.watch, "ip", "link", "set", PORT, "up")
         assert until(lambda: watch.metric("cleartap_capture_up") == 1), watch.log()
         assert watch.stop() == 0
+
+
+def frames_of(path: Path) -> list[bytes]:
+    with path.open("rb") as stream:
+        return [frame for _, frame in dpkt.pcap.Reader(stream)]
+
+
+def send(lab: Span | Wire, path: Path, *interfaces: str) -> None:
+    """A recorded capture, packet by packet; with two interfaces what the client sends on the first, the rest on the second."""
+    with inside(lab.sender), ExitStack() as stack:
+        outs = []
+        for name in interfaces:
+            out = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+            out.bind((name, 0))
+            outs.append(out)
+        recorded = frames_of(path)
+        client = recorded[0][26:30]
+        for frame in recorded:
+            outs[0 if frame[26:30] == client else -1].send(frame)
+            time.sleep(0.001)
+
+
+@pytest.fixture
+def tap():
+    require()
+    with Wire() as lab, inside(lab.watch):
+        lab.join(lab.sender, "out1", lab.watch, "mirror1")
+        yield lab
+
+
+def test_a_tap_with_a_link_for_each_direction(tap, folder):
+    """Logins and their answers come on different interfaces; with two workers each pair of hosts has one worker on both."""
+    with Watch(folder, "-i", PORT, "-i", "mirror1", "--workers", "2") as watch:
+        for name in ("ftp", "pop3", "imap"):
+            send(tap, PCAPS / name / "accepted.pcap", "out0", "out1")
+        send(tap, PCAPS / "http" / "basic-accepted.pcap", "out0", "out1")
+        for rule in ("credential/ftp", "credential/pop3", "credential/imap", "credential/http"):
+            watch.wait(rule)
+        assert watch.stop() == 0
+    outcomes = {rule: json.loads(record)["outcome"] for rule, record in watch.rows("SELECT rule, record FROM findings WHERE rule LIKE 'credential/%'")}
+    assert set(outcomes.values()) == {"accepted"}, outcomes
+    assert watch.rows("SELECT sum(one_sided) FROM channels") == [(0,)]
+
+
+def test_packets_sent_are_packets_read_and_dropped(tap, folder):
+    """To the last one, also when the ring is much too small and nobody reads in time."""
+    with Watch(folder, "-i", PORT, "--ring-mb", "2") as watch:
+        (worker,) = watch.workers()
+        path = PCAPS / "demo.pcap"
+        send(tap, path, "out0")
+        sent = len(frames_of(path))
+        assert until(lambda: watch.metric("cleartap_capture_packets_total") == sent)
+        os.kill(worker, signal.SIGSTOP)
+        with inside(tap.sender), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+            out.bind(("out0", 0))
+            for _ in range(6000):
+                out.send(bytes(12) + b"\x88\xb5" + bytes(1000))
+        os.kill(worker, signal.SIGCONT)
+        sent += 6000
+        assert until(lambda: watch.metric("cleartap_capture_packets_total") + watch.metric("cleartap_capture_dropped_packets_total") == sent), watch.get("/metrics")[1]
+        assert watch.metric('cleartap_capture_dropped_packets_total{reason="kernel"}') > 0
+        assert until(lambda: ("capture/dropping",) in watch.rows("SELECT rule FROM alerts"))
+        assert watch.stop() == 0
+    assert "dropped by the kernel" in watch.log()
+
+
+def test_a_second_signal_ends_it_at_once(tap, folder):
+    with Watch(folder, "-i", PORT) as watch:
+        (worker,) = watch.workers()
+        os.kill(worker, signal.SIGSTOP)  # it will not answer the first
+        watch.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        begun = time.monotonic()
+        assert watch.stop() == 130
+        assert time.monotonic() - begun < 3
