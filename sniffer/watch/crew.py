@@ -30,6 +30,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 WELL_AFTER = 60.0
 # What sniffer.watch.preload looks for; not imported from there, for that would load everything here.
 DROP = "CLEARTAP_FORK_SERVER"
+# A worker tells how it stands twice a second. One of which nothing is heard for so long (seconds) hangs: a fault of ours, or
+# stopped from outside. It is killed and replaced; the longest honest silence is a flood's last report, some ten seconds.
+HUNG_AFTER = 60.0
 # Messages taken from one worker before the next is heard.
 AT_ONCE = 4
 
@@ -45,6 +48,8 @@ class Place:
     end: socket.socket | None = None
     inbox: Inbox | None = None
     since: float = 0.0
+    heard: float = 0.0
+    received: int = 0
     due: float = 0.0  # when it is to be filled again
     pause: float = FIRST_PAUSE
     done: bool = False
@@ -105,6 +110,7 @@ class Crew:
                 place.last = message
                 place.done = place.done or message.last
                 take(message)
+            self._look(place)
             if place.inbox.closed:
                 self._leave(place)
                 if not place.done:
@@ -115,6 +121,16 @@ class Crew:
             if place.end is None and not place.done and not self._stopping and now >= place.due:
                 self.restarts += 1
                 self._fill(place)
+
+    def _look(self, place: Place) -> None:
+        """Kill a worker that hangs; its end of the pipe then says that it is gone."""
+        assert place.inbox is not None
+        now = time.monotonic()
+        if place.inbox.received != place.received:
+            place.received, place.heard = place.inbox.received, now
+        elif now - place.heard > HUNG_AFTER and place.process is not None:
+            place.heard = now
+            place.process.kill()
 
     def stop(self) -> None:
         """Tell all to read no more and to send what is left; ``hear`` on until ``done``."""
@@ -145,7 +161,8 @@ class Crew:
         process.start()
         its.close()
         place.process, place.end, place.inbox = process, mine, Inbox(mine)
-        place.since = time.monotonic()
+        place.since = place.heard = time.monotonic()
+        place.received = 0
 
     def _leave(self, place: Place) -> None:
         """Let go of a worker that is gone."""

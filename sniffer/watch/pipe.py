@@ -47,6 +47,7 @@ class Inbox:
         self._end.setblocking(False)
         self._buffer = bytearray()
         self.closed = False
+        self.received = 0  # bytes
 
     def take(self, limit: int = 8) -> list[bytes]:
         """Whole messages that are there, at most about ``limit``; ``closed`` is set when the other end is gone."""
@@ -66,6 +67,7 @@ class Inbox:
                 self.closed = True
                 break
             self._buffer += data
+            self.received += len(data)
         return out
 
     def _whole(self) -> bytes | None:
