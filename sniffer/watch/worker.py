@@ -34,7 +34,7 @@ LITTLE = 4096
 MAX_BATCHES = 16
 # A batch costs two milliseconds however small it is, so a ring is left to fill for so long (seconds) between reads, as long
 # as it is emptier than that: batches grow with the load, and no finding comes noticeably later.
-GATHER, ROOMY = 0.1, 0.25
+GATHER, ROOMY = 0.05, 0.1
 # What a parent that stops is given to take the last report (seconds).
 LAST_WORD = 10.0
 
