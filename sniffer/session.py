@@ -194,8 +194,8 @@ class Session:
         summary, tracker = self.summary, self._tracker
         summary.flows, summary.attempts = tracker.flows, tracker.attempts
         summary.undecoded, summary.fragments = self.decoder.undecoded, self.decoder.fragments
-        summary.reassembly, summary.anomalies, summary.bugs = tracker.seen, self._engine.anomalies, self._engine.bugs
-        summary.truncated, summary.gaps, summary.gap_bytes = tracker.truncated, tracker.gaps, tracker.gap_bytes
+        summary.reassembly, summary.anomalies, summary.bugs = tracker.slow.seen, self._engine.anomalies, self._engine.bugs
+        summary.truncated, summary.gaps, summary.gap_bytes = tracker.truncated, tracker.slow.gaps, tracker.slow.gap_bytes
         summary.evicted = tracker.evicted
 
     def report(self, now: int) -> Report:

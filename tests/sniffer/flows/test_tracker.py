@@ -83,8 +83,8 @@ def test_a_lost_segment_becomes_a_gap_and_the_rest_is_delivered(columns):
     lost = [s for s in segments if s.data != b"b" * 10]
     lab = Lab(columns=columns).run(lost)
     assert lab.logs[0][:3] == [(0, 0, b"a" * 10), (0, 10, 10), (0, 20, b"c" * 10)]
-    assert lab.tracker.gaps == 1
-    assert lab.tracker.gap_bytes == 10
+    assert lab.tracker.slow.gaps == 1
+    assert lab.tracker.slow.gap_bytes == 10
 
 
 @both
@@ -99,7 +99,7 @@ def test_first_copy_wins_and_a_conflict_is_counted(columns):
     lab = Lab(columns=columns).run(segments)
     assert said(lab.logs[0], 0) == b"abcdefgh"
     if not columns:  # the columns keep no copy of what they delivered
-        assert lab.tracker.seen["conflicting overlap"] == 1
+        assert lab.tracker.slow.seen["conflicting overlap"] == 1
 
 
 @both
@@ -107,7 +107,7 @@ def test_conflict_among_held_segments_is_counted(columns):
     segments = [Segment(0, 1, b"ab"), Segment(0, 7, b"gh"), Segment(0, 5, b"efXX"), Segment(0, 3, b"cd")]
     lab = Lab(columns=columns).run(segments)
     assert said(lab.logs[0], 0) == b"abcdefgh"
-    assert lab.tracker.seen["conflicting overlap"] == 1
+    assert lab.tracker.slow.seen["conflicting overlap"] == 1
 
 
 @both
@@ -201,7 +201,7 @@ def test_any_cutting_reordering_and_duplication_gives_the_stream(seed, reach, ba
         log = lab.logs[0] if lab.logs else []
         for side in (0, 1):
             assert said([e for e in log if len(e) == 3], side) == data[side]
-        assert lab.tracker.gaps == 0
+        assert lab.tracker.slow.gaps == 0
         logs.append(log)
     assert [said([e for e in log if len(e) == 3], s) for log in logs for s in (0, 1)] == [*data, *data]
 
