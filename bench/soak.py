@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -298,7 +299,8 @@ def _unkind(span: Span, folder: Path, mix: Path, seconds: float, seed: int, out:
         out.samples.append((time.monotonic() - begun, resident(watcher.pid)))
         time.sleep(max(0.5, seconds / 200))
     floods.join()
-    text = subprocess.run(["curl", "-s", "http://127.0.0.1:9476/metrics"], capture_output=True, text=True, check=True).stdout
+    with urllib.request.urlopen("http://127.0.0.1:9476/metrics", timeout=20) as answer:
+        text = answer.read().decode()
     for line in text.splitlines():
         name, _, value = line.rpartition(" ")
         if name in ("cleartap_flows_total", "cleartap_flows_active", "cleartap_flows_evicted_total", "cleartap_connection_attempts_total", "cleartap_bugs_total") or name.startswith(("cleartap_capture_packets", "cleartap_capture_dropped")):
@@ -327,7 +329,7 @@ def main() -> int:
     given = arguments.parse_args()
     if given.kills is None and given.minutes is None:
         arguments.error("give --kills or --minutes")
-    why = missing("tcpreplay", "curl")
+    why = missing("tcpreplay")
     if why:
         print(f"soak: {why}", file=sys.stderr)
         return 1

@@ -51,6 +51,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer((sys.argv[1], 80), Handler).serve_forever()
 """
 
+_HTTP_CLIENT = r"""
+import base64, http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
+connection.request("GET", "/", headers={"Authorization": "Basic " + base64.b64encode(sys.stdin.buffer.read()).decode()})
+assert connection.getresponse().status == 200
+"""
+
 
 @contextmanager
 def serving(span: Span, folder) -> Iterator[None]:
@@ -74,4 +81,4 @@ def ftp(span: Span, *logins: tuple[str, str], source: str = CLIENT) -> None:
 
 
 def http(span: Span, user: str, password: str) -> None:
-    subprocess.run(["ip", "netns", "exec", span.client, "curl", "-s", "-o", "/dev/null", "-K", "-"], input=f'url = "http://{SERVER}/"\nuser = "{user}:{password}"\n', text=True, check=True, timeout=30)
+    subprocess.run(["ip", "netns", "exec", span.client, sys.executable, "-c", _HTTP_CLIENT, SERVER], input=f"{user}:{password}", text=True, check=True, timeout=30)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,12 @@ def test_a_fifo_is_heard_within_two_seconds_while_its_writer_goes_on(folder):
         assert watch.process.wait(30) == 0, watch.log()
 
 
+def test_a_filter_holds_for_streams_too(folder):
+    watch = Watch(folder, "--filter", "port 21", str(DEMO)).start()
+    assert watch.process.wait(30) == 0, watch.log()
+    assert {port for (port,) in watch.rows("SELECT port FROM channels")} == {21}
+
+
 def test_a_cut_capture_is_told_and_gives_3(folder):
     cut = folder / "cut.pcap"
     cut.write_bytes(DEMO.read_bytes()[:-40])
@@ -152,10 +159,14 @@ def test_no_process_is_left(folder):
         watch.kill()
 
         def members() -> list[str]:
-            done = subprocess.run(["ps", "-o", "stat=", "-s", str(group)], capture_output=True, text=True, check=False)
-            return [line for line in done.stdout.split() if not line.startswith("Z")]
+            out = []
+            for path in Path("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    if os.getsid(int(path.name)) == group and "\nState:\tZ" not in (path / "status").read_text():
+                        out.append((path / "cmdline").read_bytes().decode())
+            return out
 
-        assert until(lambda: not members()), "a worker outlived its parent"
+        assert until(lambda: not members()), f"outlived their parent: {members()}"
 
 
 def test_reload_changes_what_can_be_changed_and_says_the_rest(folder):

@@ -30,7 +30,7 @@ CANARY_FTP, CANARY_HTTP = "Kanarienvogel-7f31/ftp!", "Kanarienvogel-92ce+http?"
 
 @pytest.fixture
 def span():
-    require("tcpdump", "curl")
+    require()
     with Span() as lab, inside(lab.watch):
         yield lab
 
