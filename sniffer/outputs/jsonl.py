@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TextIO
 
+import orjson
+
 from sniffer.outputs import record
 
 if TYPE_CHECKING:
@@ -13,13 +15,18 @@ if TYPE_CHECKING:
     from sniffer.session import Session
 
 
-# ASCII only: no terminal, log or line-splitter can be led astray by what the wire holds.
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def line(row: dict[str, Any]) -> str:
-    """One object as one line, without its end."""
-    return _encode(row)
+    """One object as one line, without its end. ASCII only: no terminal, log or line-splitter can be led astray by what
+    the wire holds. The quick encoder leaves other characters as they are: then the other one escapes them.
+    """
+    try:
+        text = orjson.dumps(row)
+    except (TypeError, orjson.JSONEncodeError):  # numbers beyond 64 bits, lone surrogates
+        return _encode(row)
+    return text.decode() if text.isascii() else _encode(row)
 
 
 def lines(session: Session, *, reveal: bool = False) -> Iterable[str]:

@@ -97,30 +97,31 @@ def _end(end: tuple[str, int]) -> dict[str, Any]:
 
 def channel(row: Channel) -> dict[str, Any]:
     """One row of the ledger. ``tls`` is null where no handshake was seen."""
-    record = _present(
-        {
-            "type": "channel",
-            "schema": SCHEMA,
-            "id": row.id,
-            "client": row.client,
-            "server": row.server,
-            "port": row.port,
-            "transport": row.transport,
-            "path": list(row.path),
-            "protocol": row.protocol,
-            "product": row.product,
-            "tier": row.tier,
-            "encryption": str(row.encryption),
-            "why": row.why,
-            "sessions": row.sessions,
-            "bytes": {"client": row.client_bytes, "server": row.server_bytes},
-            "findings": _counted(row.findings) if row.findings else {},
-            "one_sided": row.one_sided or None,
-            "first_seen": timestamp(row.first),
-            "last_seen": timestamp(row.last),
-        }
-    )
-    record["tls"] = _tls(row) if row.tls else None
+    record: dict[str, Any] = {
+        "type": "channel",
+        "schema": SCHEMA,
+        "id": row.id,
+        "client": row.client,
+        "server": row.server,
+        "port": row.port,
+        "transport": row.transport,
+        "protocol": row.protocol,
+        "tier": row.tier,
+        "encryption": row.encryption.value,
+        "why": row.why,
+        "sessions": row.sessions,
+        "bytes": {"client": row.client_bytes, "server": row.server_bytes},
+        "findings": _counted(row.findings) if row.findings else {},
+        "first_seen": timestamp(row.first),
+        "last_seen": timestamp(row.last),
+        "tls": _tls(row) if row.tls else None,
+    }
+    if row.path:
+        record["path"] = list(row.path)
+    if row.product:
+        record["product"] = row.product
+    if row.one_sided:
+        record["one_sided"] = row.one_sided
     return record
 
 
@@ -129,13 +130,11 @@ def _counted(findings: dict[Severity, int]) -> dict[str, int]:
 
 
 def _tls(row: Channel) -> dict[str, Any]:
-    facts = dict(row.tls or {})
-    found = facts.pop("certificate", None)
+    facts = _present({**(row.tls or {}), "upgraded": row.upgraded})
+    found = facts.get("certificate")
     if isinstance(found, Certificate):
         facts["certificate"] = certificate(found, row.last)
-    elif found:
-        facts["certificate"] = found
-    return _present({**facts, "upgraded": row.upgraded})
+    return facts
 
 
 def certificate(found: Certificate, seen: int) -> dict[str, Any]:
