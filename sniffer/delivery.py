@@ -63,7 +63,7 @@ class Courier:
             if batch:
                 self._send(batch)
         except SinkError as error:
-            return self._failed(str(error))
+            return max(self._failed(str(error)), error.retry_after or 0.0)
         except StateError:  # the watch hears of it from its own writes
             return self._back_off()
         self._attempts = 0

@@ -32,11 +32,11 @@ _HUNG_UP = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetErro
 
 
 class HttpError(SinkError):
-    """A receiver answered with an error. ``retry_after``: seconds it asked to be left alone, None if it did not."""
+    """A receiver answered with an error, of this status."""
 
     def __init__(self, text: str, status: int, *, permanent: bool = False, retry_after: float | None = None) -> None:
-        super().__init__(text, permanent=permanent)
-        self.status, self.retry_after = status, retry_after
+        super().__init__(text, permanent=permanent, retry_after=retry_after)
+        self.status = status
 
 
 class Requester:

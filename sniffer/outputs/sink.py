@@ -8,14 +8,16 @@ from typing import Any, Protocol
 
 
 class SinkError(Exception):
-    """A receiver did not take what was sent. ``permanent``: it never will (refused as malformed), so it is not sent again.
+    """A receiver did not take what was sent. ``permanent``: it never will (refused as malformed), so it is not sent again;
+    ``retry_after``: for so many seconds it asks to be left alone.
 
     The text names the receiver and the reason in one line, and never what was to be sent.
     """
 
-    def __init__(self, text: str, *, permanent: bool = False) -> None:
+    def __init__(self, text: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
         super().__init__(text)
         self.permanent = permanent
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)

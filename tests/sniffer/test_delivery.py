@@ -140,6 +140,18 @@ def test_an_hour_down_loses_nothing_within_the_bound(state, courier, receiver):
     assert len({round(w, 3) for w in waits[8:]}) == len(waits[8:])
 
 
+def test_a_receiver_that_asks_to_be_left_alone_is(state, courier, receiver):
+    """Retry-After (RFC 9110, 10.2.3) is a least wait; the next failure without one goes by our own."""
+    enqueue(state, item(1))
+    receiver.chokes[item(1).id] = SinkError("siem: answered 429", retry_after=900.0)
+    assert courier.step() == 900.0
+    receiver.chokes[item(1).id] = SinkError("siem: answered 503")
+    assert courier.step() <= LAST_WAIT
+    receiver.chokes.clear()
+    drain(courier)
+    assert receiver.ids == [item(1).id]
+
+
 def test_past_the_bound_the_loss_is_counted(state, path, courier, receiver):
     receiver.up = False
     items = [item(n, size=500) for n in range(500)]
