@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass, field
@@ -149,6 +150,10 @@ class Crew:
             if process is not None and process.is_alive():
                 process.kill()
             self._leave(place)
+
+    def tidy(self) -> None:
+        """Remove the fork server's socket: the process that is about to end does so without running what tidies up."""
+        shutil.rmtree(get_temp_dir(), ignore_errors=True)
 
     def pids(self) -> list[int]:
         return [place.process.pid for place in self.places if place.process is not None and place.process.pid is not None]

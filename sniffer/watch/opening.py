@@ -17,7 +17,7 @@ from sniffer.errors import CaptureError, UsageError
 from sniffer.watch.sources import PortablePlan, RemotePlan, RingPlan, StreamPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sniffer.config import CaptureSettings, Config
     from sniffer.watch.sources import SourcePlan
@@ -99,17 +99,22 @@ def prepare_state(path: str) -> None:
     uid, gid = privileges.account()
     place = Path(path).absolute()
     made = not place.parent.exists()
+    _reached((folder for folder in place.parents if folder.exists()), uid, gid)
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if made:
             os.chown(place.parent, uid, gid)
     except OSError as error:
         raise UsageError(f"{place.parent}: cannot be made: {error.strerror}") from None
-    for folder in reversed(place.parents):
-        if not _may(folder.stat(), uid, gid, 1):
-            raise UsageError(f"{folder}: closed to the account (user {uid}) that watches once the capture is open; name another place with --state, for example {ROOT_STATE}")
+    _reached(place.parents, uid, gid)
     if not _may(place.parent.stat(), uid, gid, 2):
         raise UsageError(f"{place.parent}: the account (user {uid}) that watches once the capture is open may not write there: chown it, or name another place with --state")
+
+
+def _reached(folders: Iterable[Path], uid: int, gid: int) -> None:
+    for folder in folders:
+        if not _may(folder.stat(), uid, gid, 1):
+            raise UsageError(f"{folder}: closed to the account (user {uid}) that watches once the capture is open; name another place with --state, for example {ROOT_STATE}")
 
 
 def reachable() -> bool:

@@ -19,7 +19,8 @@ _LATE = (
     "cryptography.hazmat.primitives.asymmetric.ec", "cryptography.hazmat.primitives.asymmetric.rsa", "cryptography.hazmat.primitives.asymmetric.dsa",
     "cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.hazmat.primitives.asymmetric.ed448", "cryptography.hazmat.primitives.ciphers.aead",
     "brotli", "zstandard", "lz4.frame", "gzip", "zlib", "bz2", "lzma", "html", "csv", "regex", "warnings", "traceback", "_strptime",
-    "encodings.idna", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32", "encodings.latin_1", "encodings.cp1252", "encodings.ascii",
+    # What a worker imports again of the program that started it all.
+    "argparse", "runpy", "sniffer.cli", "encodings.idna", "encodings.utf_16", "encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32", "encodings.latin_1", "encodings.cp1252", "encodings.ascii",
 )  # fmt: skip
 for _name in _LATE:
     try:

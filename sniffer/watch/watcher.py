@@ -103,6 +103,7 @@ class Watcher:
                 code = self._loop(signals)
             finally:
                 self._crew.close()
+                self._crew.tidy()
                 self._state.close()
                 if self._endpoint is not None:
                     self._endpoint.stop()

@@ -43,6 +43,15 @@ def test_a_capture_file_gives_what_scan_gives(folder):
     assert "435 packets read, 0 dropped" in watch.log()
 
 
+def test_nothing_is_left_in_the_temporary_folder(folder):
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    scratch.chmod(0o1777)
+    watch = Watch(folder, str(PCAPS / "ftp" / "accepted.pcap"), env={"TMPDIR": str(scratch)}).start()
+    assert watch.process.wait(30) == 0, watch.log()
+    assert list(scratch.iterdir()) == []
+
+
 def test_read_twice_it_counts_twice_and_tells_once(folder):
     out = folder / "state" / "out.jsonl"
     for _ in range(2):
