@@ -17,6 +17,8 @@ import pytest
 
 from bench.lab import ROOT, until
 from tests.streams import PCAPS
+from tests.test_captures import session
+from tests.test_privacy import forms
 from tests.watch.running import Watch
 
 DEMO = PCAPS / "demo.pcap"
@@ -41,6 +43,22 @@ def test_a_capture_file_gives_what_scan_gives(folder):
     assert sorted(findings) == sorted(id for (id,) in watch.rows("SELECT id FROM findings"))
     assert {line["state"] for line in lines if line["type"] == "alert"} == {"firing"}
     assert "435 packets read, 0 dropped" in watch.log()
+
+
+def test_no_value_of_any_finding_is_anywhere(folder):
+    """Of nine protocols: in the state and its log of writes, in the log, the metrics, the file output."""
+    whole = session(DEMO)
+    values = {found.secret.reveal() for found in whole.findings} | {found.crack.line.reveal() for found in whole.findings if found.crack}
+    wanted = {form for value in values if len(value) >= 8 for form in forms(value) if len(form) >= 8}
+    assert len(wanted) > 60
+    with Watch(folder, "--hold", str(DEMO), config=OUTPUT.format(path=folder / "state" / "out.jsonl")) as watch:
+        assert until(lambda: watch.metric("cleartap_findings_total") == len(whole.findings))
+        said = [watch.get("/metrics")[1], *(path.read_bytes().decode("latin-1") for path in (folder / "state").iterdir())]
+        assert watch.stop() == 0
+    said += [watch.log(), *(path.read_bytes().decode("latin-1") for path in (folder / "state").iterdir())]
+    assert any("credential/ftp" in text for text in said)
+    for number, text in enumerate(said):
+        assert not any(form in text for form in wanted), f"a value is in output {number}"
 
 
 def test_nothing_is_left_in_the_temporary_folder(folder):
