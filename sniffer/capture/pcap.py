@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sniffer.capture.frames import Block, Frames
+from sniffer.capture.walk import walk
 from sniffer.capture.window import MAX_RECORD, Window
 
 if TYPE_CHECKING:
@@ -82,20 +83,15 @@ class PcapReader:
         finally:
             self._input.close()
 
-    def _walk(self, window: Window, order: str, header: int) -> list[int]:
-        """Offsets of the whole records in the window. Nothing but each length is read here: it is the one loop a packet costs."""
-        length = struct.Struct(f"{order}I").unpack_from
-        buffer, at, end = window.buffer, window.start, window.end
-        offsets: list[int] = []
-        append = offsets.append
-        last = end - header
-        while at <= last:
-            append(at)
-            at += header + length(buffer, at + 8)[0]
+    def _walk(self, window: Window, order: str, header: int) -> npt.NDArray[np.int64]:
+        """Offsets of the whole records in the window."""
+        end = window.end
+        offsets, at = walk(window.buffer, window.start, end, header, order)
         # The last one may be cut by the block, or by the end of the file, or be no record at all.
-        if offsets and at > end:
-            at = offsets.pop()
-            size = length(buffer, at + 8)[0]
+        if len(offsets) and at > end:
+            at = int(offsets[-1])
+            offsets = offsets[:-1]
+            size = struct.unpack_from(f"{order}I", window.buffer, at + 8)[0]
             if size > MAX_RECORD - header:
                 self._corrupt(window, at, size)
         window.advance(at)
@@ -105,8 +101,7 @@ class PcapReader:
         place = window.consumed + at - window.start
         self.problem = f"{self.name}: corrupt at byte {place}: a record claims {size} bytes; what comes after it was not read"
 
-    def _frames(self, window: Window, offsets: list[int], order: str, unit: int, header: int, link: int, number: int) -> Frames:
-        at = np.array(offsets, np.int64)
+    def _frames(self, window: Window, at: npt.NDArray[np.int64], order: str, unit: int, header: int, link: int, number: int) -> Frames:
         dtype = np.dtype([("seconds", f"{order}u4"), ("fraction", f"{order}u4"), ("size", f"{order}u4"), ("wire", f"{order}u4")])
         fields = gather(window.buffer, at, dtype)
         size = fields["size"].astype(np.int64)
