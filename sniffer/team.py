@@ -68,7 +68,8 @@ class _Slot:
 
     def put(self, packets: Packets, rows: npt.NDArray[np.int64], first: int) -> None:
         for place, name in enumerate(_COLUMNS):
-            np.take(getattr(packets, name).view(np.int64), rows, out=self.columns[place, first : first + len(rows)])
+            # "clip", since the indices are ours: with "raise" NumPy would fill a copy first.
+            np.take(getattr(packets, name).view(np.int64), rows, out=self.columns[place, first : first + len(rows)], mode="clip")
 
     def get(self, part: Part) -> Packets:
         end = part.first + part.rows
@@ -195,8 +196,9 @@ class Team:
     def _owners(self, packets: Packets) -> npt.NDArray[np.int8]:
         bucket = _pairs(packets)
         owner = self._owner[bucket]
-        new = np.unique(bucket[owner < 0])
-        if len(new):
+        unknown = owner < 0
+        if unknown.any():
+            new = np.unique(bucket[unknown])
             self._owner[new] = np.searchsorted(self._shares(), np.random.default_rng(int(new[0])).random(len(new)), "right")
             owner = self._owner[bucket]
         return owner
@@ -218,7 +220,7 @@ def _pairs(packets: Packets) -> npt.NDArray[np.int64]:
     """A hash of each packet's pair of hosts, the same for both directions and whatever the ports."""
     ends = []
     for high, low in ((packets.src_high, packets.src_low), (packets.dst_high, packets.dst_low)):
-        mixed = (low ^ (high * _MIX_PAIR)) * _MIX
+        mixed = (low ^ (high * _MIX_PAIR)) * _MIX if high.any() else low * _MIX
         mixed ^= mixed >> _HALF
         ends.append(mixed)
     pair = (ends[0] + ends[1]) * _MIX_PAIR

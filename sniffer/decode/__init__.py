@@ -12,7 +12,7 @@ from sniffer.decode import ip, link, transport, tunnel  # noqa: F401  (they regi
 from sniffer.decode.fragments import Fragments
 from sniffer.decode.ip import PROTOCOLS
 from sniffer.decode.packets import Packets
-from sniffer.decode.peel import HANDLERS, LINKS, Kind, Peel, Rows
+from sniffer.decode.peel import ALL, HANDLERS, LINKS, WHOLE, Kind, Peel, Rows
 
 if TYPE_CHECKING:
     from sniffer.capture.frames import Frames
@@ -77,6 +77,8 @@ class Decoder:
         present = present[present > Kind.DROPPED]
         for number in present.tolist():
             rows = np.flatnonzero(peel.kind == number)
+            if len(rows) == len(peel.kind) and number in WHOLE:
+                rows = ALL
             if number == Kind.FRAGMENT:
                 self._put_together(peel, rows)
             else:

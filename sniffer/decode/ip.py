@@ -32,7 +32,7 @@ def ip(peel: Peel, rows: Rows) -> None:
     peel.kind[rows] = np.where(nibble == 4, Kind.IPV4, np.where(nibble == 6, Kind.IPV6, Kind.UNKNOWN_TYPE))
 
 
-@handles(Kind.IPV4)
+@handles(Kind.IPV4, whole=True)
 def ipv4(peel: Peel, rows: Rows) -> None:
     rows = peel.room(rows, 20)
     head = peel.gather(rows, _V4)
@@ -43,6 +43,7 @@ def ipv4(peel: Peel, rows: Rows) -> None:
     total = np.where(total == 0, peel.wire_end[rows] - at, total)
     good = ((head["version"] >> 4) == 4) & (size >= 20) & (total >= size) & (at + size <= peel.end[rows])
     if not good.all():
+        rows = peel.numbers(rows)
         peel.drop(rows[~good], "bad ip header")
         rows, head, size, total, at = rows[good], head[good], size[good], total[good], at[good]
     protocol = head["protocol"]
@@ -56,6 +57,7 @@ def ipv4(peel: Peel, rows: Rows) -> None:
     part = (head["fragment"] & _MORE_OR_OFFSET) != 0
     kinds = PROTOCOLS[protocol]
     if part.any():
+        rows = peel.numbers(rows)
         kinds[part] = Kind.FRAGMENT
         peel.seq[rows[part]] = head["id"][part]
         peel.ack[rows[part]] = (head["fragment"][part].astype(np.int64) & 0x1FFF) << 3
@@ -69,6 +71,7 @@ def _name_tunnels(peel: Peel, rows: Rows) -> None:
     outer = peel.protocol[rows]
     if not outer.any():
         return
+    rows = peel.numbers(rows)
     for number, _, name in _TUNNELS:
         peel.label(rows[outer == number], name)
 

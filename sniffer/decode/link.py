@@ -60,7 +60,7 @@ def _reason(peel: Peel, rows: Rows) -> None:
         peel.drop(rows[peel.kind[rows] == kind], reason)
 
 
-@handles(Kind.ETHERNET)
+@handles(Kind.ETHERNET, whole=True)
 def ethernet(peel: Peel, rows: Rows) -> None:
     rows = peel.room(rows, 14)
     advance(peel, rows, 14, ETHERTYPES[peel.gather(rows, _TYPE, 12)["type"]])

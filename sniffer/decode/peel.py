@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from enum import IntEnum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,11 @@ Rows = npt.NDArray[np.int64]
 MAX_PATHS = 65_536
 _MIX = np.uint64(0x9E37_79B9_7F4A_7C15)
 _SHIFT = np.uint64(29)
+
+
+# Stands for every row of a batch: a slice costs a fraction of as many indices. Given to those handlers alone that are
+# declared to take it, which ask for ``numbers`` where they need the indices.
+ALL: Any = slice(None)
 
 
 class Kind(IntEnum):
@@ -123,8 +128,13 @@ class Peel:
         enough = self.end[rows] - self.at[rows] >= size
         if enough.all():
             return rows
+        rows = self.numbers(rows)
         self.drop(rows[~enough], reason)
         return rows[enough]
+
+    def numbers(self, rows: Rows) -> Rows:
+        """Rows as indices also where they are ALL."""
+        return np.arange(len(self.kind)) if rows is ALL else rows
 
     def drop(self, rows: Rows, reason: str) -> None:
         if len(rows):
@@ -160,14 +170,17 @@ class Peel:
 Handler = Callable[[Peel, Rows], None]
 HANDLERS: dict[Kind, Handler] = {}
 LINKS: dict[int, Kind] = {}
+WHOLE: set[int] = set()
 
 
-def handles(*kinds: Kind) -> Callable[[Handler], Handler]:
-    """Register the function that advances packets of these kinds."""
+def handles(*kinds: Kind, whole: bool = False) -> Callable[[Handler], Handler]:
+    """Register the function that advances packets of these kinds; ``whole``: its rows may be ALL."""
 
     def register(handler: Handler) -> Handler:
         for kind in kinds:
             HANDLERS[kind] = handler
+            if whole:
+                WHOLE.add(kind)
         return handler
 
     return register
