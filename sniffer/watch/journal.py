@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # With nothing to record, the state hears that we are there that often (seconds): each time is a write to the disk.
 HEARTBEAT = 1.0
+# After a flood there may be much to record: for so long (seconds) at a time, then the workers are heard again.
+LONGEST = 1.0
 
 
 class Journal:
@@ -37,10 +39,15 @@ class Journal:
 
     def commit(self, receivers: Receivers, *, force: bool = False) -> None:
         """Record what waits, and say so when it cannot be or can again."""
-        now, was = time.monotonic(), self.trouble
+        now = time.monotonic()
         if not force and not self._recorder.pending and now - self._committed < HEARTBEAT:
             return
-        before = time.thread_time()
+        while self._commit(receivers, force) and self._recorder.pending and (force or time.monotonic() - now < LONGEST):
+            pass
+
+    def _commit(self, receivers: Receivers, force: bool) -> bool:
+        """One transaction; whether it was written."""
+        was, before = self.trouble, time.thread_time()
         self._recorder.unwatched(self._accounts.unread())
         recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), watched=self._accounts.watched(), force=force)
         self.trouble = self._status.trouble = self._recorder.trouble
@@ -49,8 +56,8 @@ class Journal:
                 self._view.note(f"{self.trouble}; watching on, findings are held in memory", bad=True)
             if self._recorder.damaged:
                 self._renew(receivers)
-            return
-        self._committed = now
+            return False
+        self._committed = time.monotonic()
         self._metrics.stage("record", time.thread_time() - before)
         self._said.clear()
         self._let_go()
@@ -61,6 +68,7 @@ class Journal:
         self.say(Said("state/full", "state", bool(was), was))
         self._show(recorded)
         receivers.wake()
+        return True
 
     def _let_go(self) -> None:
         """What found no room in memory is counted with what found none in the workers' tables."""

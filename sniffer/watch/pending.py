@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sniffer.events import Outcome
@@ -24,7 +25,8 @@ class Pending:
 
     def __init__(self) -> None:
         self._findings: dict[str, Finding] = {}
-        self._rows: dict[tuple[object, ...], Channel] = {}
+        self._rows: dict[str, Channel] = {}
+        self._taken: tuple[list[str], list[str]] = ([], [])
         self.lost_findings = 0
         self.lost_channels = 0
 
@@ -45,7 +47,7 @@ class Pending:
             else:
                 self._findings[found.id] = found
         for row in report.channels:
-            key = (row.client, row.server, row.port, row.transport, row.protocol, row.path)
+            key = row.id
             mine = self._rows.get(key)
             if mine is not None:
                 mine.merge(row)
@@ -54,15 +56,32 @@ class Pending:
             else:
                 self._rows[key] = row
 
-    def rows(self) -> tuple[list[Finding], list[Channel]]:
-        """Copies of what waits, for one try at recording it: it may have to be tried again."""
-        channels = [replace(row, verdicts=dict(row.verdicts), findings=dict(row.findings)) for row in self._rows.values()]
-        return [replace(found) for found in self._findings.values()], channels
+    def rows(self, most: int = MAX_CHANNELS) -> tuple[list[Finding], list[Channel]]:
+        """Copies of what waits, for one try at recording it: it may have to be tried again. At most so many of each, the
+        channels of the findings among them.
+        """
+        findings = list(islice(self._findings.values(), most))
+        ids = dict.fromkeys(found.channel for found in findings if found.channel in self._rows)
+        for id in self._rows:
+            if len(ids) >= most:
+                break
+            ids[id] = None
+        self._taken = ([found.id for found in findings], list(ids))
+        channels = [replace(row, verdicts=dict(row.verdicts), findings=dict(row.findings)) for row in map(self._rows.__getitem__, ids)]
+        return [replace(found) for found in findings], channels
 
-    def clear(self) -> None:
-        """It is recorded."""
-        self._findings.clear()
-        self._rows.clear()
+    @property
+    def all_taken(self) -> bool:
+        """Whether the last ``rows`` were all there is."""
+        return len(self._taken[0]) == len(self._findings) and len(self._taken[1]) == len(self._rows)
+
+    def recorded(self) -> None:
+        """The last ``rows`` are on record."""
+        for id in self._taken[0]:
+            del self._findings[id]
+        for id in self._taken[1]:
+            del self._rows[id]
+        self._taken = ([], [])
 
 
 def again(known: Finding, found: Finding) -> None:

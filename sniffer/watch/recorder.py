@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 RETRY_AFTER = 2.0
 # What alerts have learned without being sent again is kept that often (seconds).
 KEEP_EVERY = 10.0
+# Findings and channels in one transaction: a fifth of a second, and a few megabytes. The rest comes in the next.
+AT_ONCE = 5000
 # A worker that dies for good reason every time dies every ten seconds: hours of a full disk.
 MAX_INTERVALS = 1000
 # Channels whose last told verdict is remembered, so that a receiver hears of a row when it changes; 100 bytes each.
@@ -92,26 +94,27 @@ class Recorder:
         self.pending.add(report)
 
     def commit(self, now: int, conditions: Iterable[Said] = (), heard: Mapping[str, int] | None = None, *, watched: int = 0, force: bool = False) -> Recorded | None:
-        """Record what waits and how the sensor's own conditions stand, and tick. None when it could not be written: it is
+        """Record what waits, or its first part, and how the sensor's own conditions stand, and tick. None when it could not be written: it is
         tried again later. ``heard`` is when each link last had a packet, ``watched`` the time up to which all that was read
         has been taken here: were we killed now, what is not on record begins there. Times in nanoseconds since the epoch, by the clock.
         """
         if self.trouble and time.monotonic() < self._retry and not force:
             return None
-        findings, channels = self.pending.rows()
+        findings, channels = self.pending.rows(AT_ONCE)
         try:
             with self._state.transaction() as tx:
                 recorded = self._write(tx, findings, channels, list(conditions), heard or {}, now)
                 for interval in self._intervals:
                     tx.unwatched(interval)
-                tx.heartbeat(min(watched or now, now))
+                if self.pending.all_taken:
+                    tx.heartbeat(min(watched or now, now))
         except StateError as error:
             self._failed(error)
             return None
         self.trouble = ""
         self._posture.keep()
         self.know(recorded.channels)
-        self.pending.clear()
+        self.pending.recorded()
         self._intervals.clear()
         return recorded
 

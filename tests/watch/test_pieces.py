@@ -222,7 +222,15 @@ def test_what_waits_is_merged_and_bounded(monkeypatch):
     assert len({found.id for found in findings}) == len(findings)
     assert min(found.count for found in findings) >= 2
     assert len({row.id for row in channels}) == len(channels)
-    held.clear()
+    held.rows(5)
+    assert not held.all_taken
+    held.recorded()
+    assert len(held) == len(findings) - 5
+    some, rows = held.rows(5)
+    assert {found.channel for found in some} <= {row.id for row in rows} | {row.id for row in channels}
+    held.rows()
+    assert held.all_taken
+    held.recorded()
     assert not held
     monkeypatch.setattr(pending, "MAX_FINDINGS", 3)
     monkeypatch.setattr(pending, "MAX_CHANNELS", 2)
