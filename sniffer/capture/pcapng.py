@@ -78,7 +78,7 @@ class PcapngReader:
         """Batches in file order; a new section or interface ends a batch, so that each has one table of interfaces."""
         window = Window(self._input)
         try:
-            while window.refill(12):
+            while window.refill():
                 while True:
                     found, again = self._walk(window)
                     if found.at and len(frames := self._frames(window, found)):
