@@ -82,6 +82,7 @@ def test_read_twice_it_counts_twice_and_tells_once(folder):
     assert {count for (count,) in watch.rows("SELECT count FROM findings WHERE rule = 'channel/encryption-refused'")} == {1}
     assert watch.rows("SELECT reason FROM intervals") == [("stopped",)]
     assert "before this start (stopped)" in watch.log()
+    assert ("capture/unwatched",) in watch.rows("SELECT rule FROM alerts")
 
 
 def test_hold_serves_metrics_after_the_end(folder):
