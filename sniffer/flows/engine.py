@@ -28,6 +28,7 @@ class Engine:
         self.publish = publish
         self.wanted = frozenset(wanted)
         self.strict = strict
+        self.live = 0  # flows with something held for them: a dissector, bytes to be probed, places of bytes
         self.anomalies: Counter[str] = Counter()
         self.bugs: Counter[str] = Counter()
         specs = tuple(registry().values()) if specs is None else specs

@@ -33,6 +33,11 @@ SIDES = (Side.CLIENT, Side.SERVER)
 # (offset of the first byte, sizes of the packets or None for one, their frames, their times)
 Mark = tuple[int, "list[int] | None", "list[int]", "list[int]"]
 Held = tuple[Side, int, bytes, int]
+# What a flow that is done holds: the same few empty things for all of them. Nobody adds to them, for nothing is fed to it.
+_NOTHING: tuple[list[Mark], list[Mark]] = ([], [])
+_NONE_HELD: list[Held] = []
+_NO_HEADS: list[bytes] = []
+_NO_LAST: list[tuple[int, bytes]] = []
 
 
 class Flow:
@@ -45,6 +50,7 @@ class Flow:
 
     def __init__(self, engine: Engine, row: int, server_port: int, *, datagram: bool, midstream: bool) -> None:
         self.engine = engine
+        engine.live += 1
         self.row = row  # the tracker's slot, for findings to name the ends
         self.datagram = datagram
         self.midstream = midstream
@@ -69,13 +75,15 @@ class Flow:
 
     def feed(self, raw_side: int, offset: int, data: bytes, mark: Mark) -> None:
         """The next bytes of one side (or the next datagram)."""
+        if self.done:
+            return
         marks = self.marks[raw_side]
         marks.append(mark)
         if len(marks) > MAX_MARKS:
             del marks[: MAX_MARKS // 2]
         side = SIDES[raw_side ^ self.flip]
         dissector = self.dissector
-        if dissector is None or self.resume is not None or self.done:
+        if dissector is None or self.resume is not None:
             self._deliver(side, offset, data)
             return
         if len(data) <= MAX_REPLAY:
@@ -111,8 +119,10 @@ class Flow:
 
     def _release(self) -> None:
         """Nothing more is to come of this flow: it stays in the table for a while, what it held does not."""
+        if self.marks is not _NOTHING:
+            self.engine.live -= 1
         self.dissector = None
-        self.marks, self.held, self.heads, self.last = ([], []), [], [b"", b""], [(0, b""), (0, b"")]
+        self.marks, self.held, self.heads, self.last = _NOTHING, _NONE_HELD, _NO_HEADS, _NO_LAST
 
     def place(self, span: Span) -> tuple[int, int]:
         """Frame number and time of a span's first byte (of the nearest packet still remembered)."""

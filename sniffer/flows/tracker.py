@@ -35,6 +35,14 @@ TIMEOUT_CLOSED = 10 * _SECOND  # kept for stragglers, so that they don't look li
 FIRST_TOLD = 3 * _SECOND
 
 
+# Flows read at one time, for each of which a dissector and places of bytes are held: some 4 KB each, 250 MB in all. Beyond
+# it those unheard of for longest are read no further. Encrypted flows count until their handshake is over.
+MAX_LIVE = 65_536
+_LET_GO_SHARE = 8
+# Flows told of at a time while they go on; the rest is told next time. A worker that reads live must not stop for all of them.
+MAX_TOLD = 20_000
+
+
 class Tracker:
     """Keeps the flows. ``feed`` takes batches in capture order; ``finish`` ends what is left.
 
@@ -90,6 +98,8 @@ class Tracker:
         waited = np.where(table.told == table.first, min(every, FIRST_TOLD), every)
         due = table.used & (table.last > table.told) & ((now - table.told > waited) | table.closed) & (table.bytes.sum(axis=1) > 0)
         slots = np.flatnonzero(due)
+        if len(slots) > MAX_TOLD:
+            slots = slots[np.argpartition(table.told[slots], MAX_TOLD)[:MAX_TOLD]]
         table.told[slots] = now
         return [(row, table.flow[row.row]) for row in ended(table, self.paths, slots)]
 
@@ -234,6 +244,8 @@ class Tracker:
     def _sweep(self, now: int) -> None:
         """Every second of packet time, end what has been idle; at once when the table is over its bound."""
         table = self.table
+        if self.engine.live > MAX_LIVE:
+            self._let_go()
         over = table.oldest()
         if len(over):
             self.evicted += len(over)
@@ -248,6 +260,21 @@ class Tracker:
         idle = table.idle(now, timeout)
         if len(idle):
             self._end(idle)
+
+    def _let_go(self) -> None:
+        """Read the longest idle flows no further; their rows go on counting."""
+        table = self.table
+        slots = np.flatnonzero(table.used & table.wanted)
+        slots = slots[[flow is not None and not flow.done for flow in map(table.flow.__getitem__, slots.tolist())]]
+        count = min(len(slots), self.engine.live - MAX_LIVE + MAX_LIVE // _LET_GO_SHARE)
+        oldest = slots[np.argsort(table.last[slots], kind="stable")[:count]]
+        for slot in oldest.tolist():
+            self.slow.give_up(slot)
+            flow = table.flow[slot]
+            if flow is not None:
+                flow.close()
+        table.wanted[oldest] = False
+        self.evicted += len(oldest)
 
     def _end(self, slots: Slots) -> None:
         for slot in slots[self.table.slow[slots]].tolist():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sniffer.flows.lab import ACK, FIN, RST, SYN, Lab, Segment, said
+from tests.sniffer.flows.lab import ACK, FIN, RST, SYN, Lab, Segment, packets, said
 
 CLIENT, SERVER = 0, 1
 
@@ -163,6 +163,40 @@ def test_the_table_is_bounded(monkeypatch):
     lab.run(segments, [50] * 20)
     assert lab.tracker.evicted > 300
     assert len(lab.ended) == 500
+
+
+def test_flows_being_read_are_bounded(monkeypatch):
+    """Those unheard of for longest are read no further: what they held is given out, their packets are still counted."""
+    monkeypatch.setattr("sniffer.flows.tracker.MAX_LIVE", 64)
+    segments = [Segment(0, 5, b"x", port=2000 + i, time=(1 + i) * 1_000_000_000) for i in range(500)]
+    segments.append(Segment(0, 6, b"later", port=2000, time=501_000_000_000))
+    lab = Lab().run(segments, [10] * 50)
+    assert lab.engine.live == 0
+    assert lab.tracker.evicted > 400
+    assert len(lab.ended) == 500
+    assert all(log[-1] == ("close",) for log in lab.logs)
+    assert lab.logs[0] == [(0, 0, b"x"), ("close",)]
+    assert max(row.bytes[0] for row in lab.ended) == 6
+
+
+@both
+def test_what_is_held_is_counted_once(columns):
+    lab = Lab(columns=columns)
+    lab.run(conversation(TURNS) + [Segment(0, 5, b"x", port=2000 + i) for i in range(50)], [7] * 20)
+    assert lab.engine.live == 0
+
+
+def test_flows_that_go_on_are_told_in_turn(monkeypatch):
+    monkeypatch.setattr("sniffer.flows.tracker.MAX_TOLD", 30)
+    lab = Lab()
+    segments = [Segment(0, 5 + n, b"x", port=2000 + i, time=(1 + n) * 1_000_000_000) for n in range(3) for i in range(100)]
+    lab.tracker.feed(packets(segments))
+    told: list[int] = []
+    for _ in range(5):
+        part = lab.tracker.ongoing(0, 60_000_000_000)
+        assert len(part) <= 30
+        told += [row.client_port for row, _ in part]
+    assert sorted(told) == list(range(2000, 2100))
 
 
 def test_idle_flows_end_by_packet_time():
