@@ -78,7 +78,8 @@ class Table:
         new = [i for i, slot in enumerate(found) if slot is None]
         if new:
             while len(self.free) < len(new):
-                self._allocate(2 * len(self.flow))
+                rows = len(self.flow)
+                self._allocate(min(2 * rows, max(rows + len(new), MAX_FLOWS + MAX_FLOWS // _EVICT_SHARE)))
             free, slot_of = self.free, self.slot_of
             for i in new:
                 slot = free.pop()
