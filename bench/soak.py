@@ -168,7 +168,9 @@ def _whole(before: dict[str, int], now: dict[str, int], out: Kills) -> None:
 
 
 def _judge(run: _Run, logins: list[tuple[int, int, int]], killed: list[int], out: Kills) -> None:
-    found = {json.loads(record)["username"]: (id, count) for id, count, record in run.rows("SELECT id, count, record FROM findings WHERE rule = 'credential/ftp'")}
+    rows = [(id, count, json.loads(record)) for id, count, record in run.rows("SELECT id, count, record FROM findings WHERE rule = 'credential/ftp'")]
+    # Where the kill fell between USER and PASS, the password is told without the name.
+    found = {record.get("username", id): (id, count) for id, count, record in rows}
     out.logins, out.recorded = len(logins), len(found)
     doubled = [user for user, (_, count) in found.items() if count != 1]
     if doubled:
