@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +71,7 @@ class Crew:
 
     def prepare(self, *, drop: bool) -> None:
         """Start the fork server. With ``drop`` it keeps no privilege, and so none of the workers has any."""
+        _no_tracker()
         if drop:
             os.environ[DROP] = "1"
         try:
@@ -183,3 +184,14 @@ class Crew:
                 place.process.join(2.0)
             place.process.close()
         place.process = place.end = place.inbox = None
+
+
+def _no_tracker() -> None:
+    """Keep multiprocessing from starting its resource tracker, a process that would keep the privileges of the start.
+
+    It removes semaphores and shared memory whose owners died; we have none. It is taken for running while its pipe can be
+    written to, and is sent nothing but probes.
+    """
+    tracker = vars(resource_tracker._resource_tracker)
+    if tracker["_fd"] is None:
+        tracker["_fd"] = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

@@ -119,7 +119,7 @@ class Watcher:
         # The account that is left cannot start this interpreter: the fork server is started before, and gives up by itself.
         self._crew.prepare(drop=True)
         give_up()
-        self._view.note("the interpreter or this program lies where only root can read: install it elsewhere; Python's resource tracker, which reads nothing, goes on as root", bad=True)
+        self._view.note("the interpreter or this program lies where only root can read: install it elsewhere, or workers may fail where they import something late", bad=True)
 
     def _begin(self) -> None:
         """Open the state, tell what was not watched, start everything."""
