@@ -6,6 +6,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ _JOURNAL_BYTES = 16 << 20
 # commit a report, so it costs next to nothing. NORMAL leaves it to the next FULL commit: a mark "delivered" that a power
 # cut takes back has an item sent twice, which is allowed. Neither matters to kill -9: the kernel has the pages by then.
 FULL, NORMAL = "FULL", "NORMAL"
+# How long somebody who looks whether the file is in use may hold its lock (seconds); it takes some ten microseconds.
+_LOOK_SECONDS = 0.05
 _SUFFIXES = ("", "-wal", "-shm")
 _gates: dict[str, threading.Lock] = {}
 
@@ -123,8 +126,14 @@ def read_only(path: Path, *, any_version: bool = False) -> sqlite3.Connection:
 
     StateError if there is no such file, or it has not the schema of this program (``any_version``: a newer one).
     """
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a directory that is closed to us
+        raise StateError(f"{path}: cannot be read: {error.strerror}") from error
+    if not there:
         raise StateError(f"{path}: there is no state database here")
+    if not os.access(path, os.R_OK):
+        raise StateError(f"{path}: may not be read by this account")
     with explained(path):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         with closed_if_it_fails(db):
@@ -159,14 +168,45 @@ def occupy(path: Path) -> int:
     except OSError as error:
         raise StateError(f"{name}: cannot be made: {error.strerror}") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle)
     except OSError as error:
-        holder = os.pread(handle, 16, 0).decode("ascii", "replace").strip()
+        number = _process(handle)
         os.close(handle)
-        raise StateError(f"{path}: in use by another cleartap watch (process {holder or 'unknown'})") from error
+        raise StateError(f"{path}: in use by another cleartap watch (process {number or 'unknown'})") from error
     os.ftruncate(handle, 0)
     os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def _lock(handle: int) -> None:
+    """Take the lock; tried twice, since ``holder`` may be looking, which takes an instant."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        time.sleep(_LOOK_SECONDS)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _process(handle: int) -> int:
+    text = os.pread(handle, 16, 0).decode("ascii", "replace").strip()
+    return int(text) if text.isdecimal() else 0
+
+
+def holder(path: Path) -> int | None:
+    """The process that watches into the file, 0 if its number cannot be told; None where there is none, or where this may not be asked."""
+    try:
+        handle = os.open(path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _process(handle)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+    return None
 
 
 def check(path: Path) -> None:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sniffer.alert import State as AlertState
+from sniffer.errors import StateCorrupt
 from sniffer.findings import Severity
 from sniffer.outputs.record import timestamp
-from sniffer.state import codec, database, queue
+from sniffer.state import choosing, codec, database, queue
+from sniffer.state import rows as rows_
 from sniffer.state.rows import CHANNELS as COLUMNS
-from sniffer.state.rows import OUTCOMES
+from sniffer.state.rows import OUTCOMES, UNWATCHED
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sniffer.alert import Alert
     from sniffer.channels import Channel
+
+_COLUMNS = "f.record, f.severity, f.outcome, f.first_seen, f.last_seen, f.count, f.acknowledged, coalesce(a.note, '')"
+_FROM = "FROM findings f LEFT JOIN acknowledgements a ON a.id = f.id"
+_FINDINGS = f"SELECT {_COLUMNS} {_FROM}"
+_FINDINGS_AND_ID = f"SELECT {_COLUMNS}, f.id {_FROM}"
 
 
 class Interval(NamedTuple):
@@ -42,6 +50,13 @@ class Acknowledgement(NamedTuple):
 
     at: int
     note: str
+
+
+class Tally(NamedTuple):
+    """How many findings nobody has acknowledged, and how many somebody has."""
+
+    new: int
+    acknowledged: int
 
 
 class Reader:
@@ -73,33 +88,71 @@ class Reader:
     def findings(
         self, *, rule: str = "", channel: str = "", severity: Severity = Severity.INFO, acknowledged: bool | None = None, since: int = 0, limit: int | None = None
     ) -> list[Recorded]:
-        """Findings, the last seen first: of one rule or channel, at least so severe, seen since a time (nanoseconds)."""
-        tests = ["f.severity >= ?", "f.last_seen >= ?"]
-        values: list[object] = [int(severity), since]
-        for column, wanted in (("rule", rule), ("channel", channel)):
-            if wanted:
-                tests.append(f"f.{column} = ?")
-                values.append(wanted)
-        if acknowledged is not None:
-            tests.append("f.acknowledged > 0" if acknowledged else "f.acknowledged = 0")
-        rows = self._rows(
-            "SELECT f.record, f.severity, f.outcome, f.first_seen, f.last_seen, f.count, f.acknowledged, coalesce(a.note, '')"  # noqa: S608  (our own names)
-            f" FROM findings f LEFT JOIN acknowledgements a ON a.id = f.id WHERE {' AND '.join(tests)}"
-            " ORDER BY f.last_seen DESC, f.id LIMIT ?",
-            (*values, -1 if limit is None else limit),
-        )
-        return [Recorded(_record(*row[:6]), *row[6:]) for row in rows]
+        """Findings, the last seen first: of rules (a GLOB: ``*``, ``?``) or a channel, at least so severe, seen since a time (nanoseconds)."""
+        where, values = choosing.findings(rule, channel, severity, acknowledged, since)
+        rows = self._rows(f"{_FINDINGS} WHERE {where} ORDER BY f.last_seen DESC, f.id LIMIT ?", (*values, -1 if limit is None else limit))
+        return [self._recorded(row) for row in rows]
+
+    def finding_ids(
+        self, *, rule: str = "", channel: str = "", severity: Severity = Severity.INFO, acknowledged: bool | None = None, since: int = 0, limit: int | None = None
+    ) -> list[str]:
+        """The ids of findings chosen in the same way, the worst first and of those the last seen: to read them part by part.
+
+        A reader that takes its time must not hold one moment of the file for so long: the log behind it could not be brought back.
+        """
+        where, values = choosing.findings(rule, channel, severity, acknowledged, since)
+        rows = self._rows(f"SELECT f.id FROM findings f WHERE {where} ORDER BY f.severity DESC, f.last_seen DESC, f.id LIMIT ?", (*values, -1 if limit is None else limit))  # noqa: S608
+        return [id for (id,) in rows]
+
+    def findings_of(self, ids: Sequence[str]) -> list[Recorded]:
+        """The findings of some ids, in that order; those that are gone by now are left out."""
+        rows = {row[-1]: row[:-1] for row in self._known(f"{_FINDINGS_AND_ID} WHERE f.id IN", ids)}
+        return [self._recorded(rows[id]) for id in ids if id in rows]
+
+    def finding_counts(self, *, rule: str = "", channel: str = "", severity: Severity = Severity.INFO, acknowledged: bool | None = None, since: int = 0) -> dict[Severity, Tally]:
+        """How many findings, by severity, the worst first."""
+        where, values = choosing.findings(rule, channel, severity, acknowledged, since)
+        rows = self._rows(f"SELECT f.severity, sum(f.acknowledged = 0), sum(f.acknowledged > 0) FROM findings f WHERE {where} GROUP BY 1 ORDER BY 1 DESC", values)  # noqa: S608
+        return {Severity(number): Tally(new, known) for number, new, known in rows}
+
+    def _recorded(self, row: Sequence[Any]) -> Recorded:
+        with self._sound():
+            return Recorded(_record(*row[:6]), *row[6:])
 
     def channels(self, *, since: int = 0, limit: int | None = None) -> list[Channel]:
         """Rows of the ledger as they were merged, the last seen first. ``Ledger.absorb`` folds unread ones into read ones."""
         rows = self._rows(f"SELECT {COLUMNS} FROM channels WHERE last_seen >= ? ORDER BY last_seen DESC, id LIMIT ?", (since, -1 if limit is None else limit))  # noqa: S608
-        return [codec.channel_of(row) for row in rows]
+        with self._sound():
+            return [codec.channel_of(row) for row in rows]
+
+    def channel_ids(self, *, encryption: str = "", tier: str = "", since: int = 0, limit: int | None = None) -> list[str]:
+        """The ids of channels with a verdict, of a tier, seen since a time: those with findings first, then by verdict, the worst first."""
+        where, values = choosing.channels(encryption, tier, since)
+        rows = self._rows(f"SELECT id FROM channels WHERE {where} ORDER BY findings > 0 DESC, {choosing.WORST_FIRST}, last_seen DESC, id LIMIT ?", (*values, -1 if limit is None else limit))  # noqa: S608
+        return [id for (id,) in rows]
+
+    def channels_of(self, ids: Sequence[str]) -> dict[str, Channel]:
+        """The channels of some ids, in that order; those that are gone by now are left out."""
+        rows = {row[0]: row for row in self._known(f"SELECT {COLUMNS} FROM channels WHERE id IN", ids)}  # noqa: S608
+        with self._sound():
+            return {id: codec.channel_of(rows[id]) for id in ids if id in rows}
+
+    def channel_counts(self, *, encryption: str = "", tier: str = "", since: int = 0) -> dict[tuple[str, str], int]:
+        """How many channels, by verdict (the worst first) and tier."""
+        where, values = choosing.channels(encryption, tier, since)
+        rows = self._rows(f"SELECT encryption, tier, count(*) FROM channels WHERE {where} GROUP BY 1, 2 ORDER BY {choosing.WORST_FIRST}, 3 DESC, 2", values)  # noqa: S608
+        return {(verdict, of): count for verdict, of, count in rows}
+
+    def found_on(self, rule: str, limit: int) -> list[str]:
+        """The channels with a finding of a rule, by id, the last seen first."""
+        return [id for (id,) in self._rows("SELECT channel FROM findings WHERE rule = ? ORDER BY last_seen DESC, id LIMIT ?", (rule, limit))]
 
     def alerts(self, state: AlertState | None = AlertState.FIRING) -> list[Alert]:
         """The latest word of each alert, the oldest first; those that fire, those that are over, or with None all."""
         states = [str(state)] if state else [str(s) for s in AlertState]
         rows = self._rows(f"SELECT body FROM alerts WHERE state IN ({', '.join('?' * len(states))}) ORDER BY recorded, id", states)  # noqa: S608
-        return [codec.alert_of(text) for (text,) in rows]
+        with self._sound():
+            return [codec.alert_of(text) for (text,) in rows]
 
     def intervals(self, since: int = 0) -> list[Interval]:
         """Times not watched that end after a time, in order."""
@@ -111,7 +164,12 @@ class Reader:
 
     def counters(self) -> dict[str, int]:
         """What was counted over all runs: ``pruned_findings``, ``pruned_channels`` … and what ``Transaction.count`` named."""
-        return dict(self._rows("SELECT name, value FROM counters"))
+        return dict(self._rows("SELECT name, value FROM counters WHERE name <> ?", (rows_.BEGUN,)))
+
+    @property
+    def unwatched(self) -> float:
+        """Seconds not watched over all runs, also those of intervals that retention has taken."""
+        return sum(n for (n,) in self._rows("SELECT value FROM counters WHERE name = ?", (UNWATCHED,))) / 1e9
 
     def sinks(self) -> dict[str, queue.SinkStats]:
         """How each receiver's queue stands."""
@@ -122,6 +180,46 @@ class Reader:
         """What was never delivered, by sink and reason: ``full``, ``refused``, ``expired``."""
         with self._lock, database.explained(self.path):
             return queue.losses(self._db)
+
+    def on_record(self, ids: Sequence[str]) -> set[str]:
+        """Those of some ids that a finding or an alert has."""
+        return {id for table in ("findings", "alerts") for (id,) in self._known(f"SELECT id FROM {table} WHERE id IN", ids)}  # noqa: S608
+
+    def _known(self, query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
+        with self._lock, database.explained(self.path):
+            return list(rows_.known(self._db, query, ids))
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        """What a damaged file can hold where SQLite sees no fault, as our error."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise StateCorrupt(f"{self.path}: the state database is damaged (a row cannot be read)") from error
+
+    @property
+    def begun(self) -> int:
+        """When the first watch into this file began (nanoseconds since the epoch), 0 for never.
+
+        Files of before this was written down have the earliest time at which something in them was last recorded.
+        """
+        rows = self._rows("SELECT value FROM counters WHERE name = ?", (rows_.BEGUN,))
+        return int(rows[0][0]) if rows else int(self._rows(rows_.EARLIEST)[0][0] or 0)
+
+    @property
+    def stopped_cleanly(self) -> bool:
+        """Whether the last watch ended as it should; False also while one runs."""
+        return bool(self._rows("SELECT clean FROM watch")[0][0])
+
+    @property
+    def holder(self) -> int | None:
+        """The process that watches into this file, 0 if its number is not known; None when there is none."""
+        return database.holder(self.path)
+
+    @property
+    def schema(self) -> int:
+        """The version of the tables."""
+        return int(self._rows("PRAGMA user_version")[0][0])
 
     @property
     def heartbeat(self) -> int:

@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from sniffer.alert import Alert
     from sniffer.channels import Channel
     from sniffer.findings import Finding
+    from sniffer.state.reader import Interval
 
 # Rows asked for in one statement: below every limit SQLite has had on parameters (999 up to 3.31).
 _CHUNK = 500
+# When the first watch into the file began (nanoseconds since the epoch): kept among the counters, once.
+BEGUN = "begun"
+# The earliest time at which anything in a file was last recorded: for files of before BEGUN.
+EARLIEST = """
+SELECT min(at) FROM (SELECT min(start) AS at FROM intervals UNION ALL SELECT min(recorded) FROM findings
+  UNION ALL SELECT min(recorded) FROM channels UNION ALL SELECT nullif(heartbeat, 0) FROM watch)
+"""
 # What is known of a login, by how much it says; the index is what the column holds.
 OUTCOMES = (None, Outcome.UNKNOWN, Outcome.REJECTED, Outcome.ACCEPTED)
+# The counter of all time that was not watched, in nanoseconds.
+UNWATCHED = "unwatched_ns"
 _WEIGHT = {outcome: weight for weight, outcome in enumerate(OUTCOMES)}
 
 _NEW_FINDING = """
@@ -106,6 +116,12 @@ def put_channels(db: sqlite3.Connection, rows: Sequence[Channel], recorded: int)
 def put_alerts(db: sqlite3.Connection, alerts: Iterable[Alert], recorded: int) -> None:
     """The latest word of each alert stands."""
     db.executemany(_PUT_ALERT, [(a.id, str(a.state), a.rule, a.channel, recorded, codec.alert_body(a)) for a in alerts])
+
+
+def put_interval(db: sqlite3.Connection, interval: Interval) -> None:
+    """A time that was not watched; counted too, for retention takes the interval one day and a counter must not go back."""
+    db.execute("INSERT INTO intervals VALUES (?, ?, ?)", interval)
+    count(db, UNWATCHED, max(0, interval.until - interval.start))
 
 
 def count(db: sqlite3.Connection, name: str, number: int) -> None:

@@ -56,7 +56,7 @@ class Transaction:
 
     def unwatched(self, interval: Interval) -> None:
         """Record a time in which something was not watched: a worker was down, a report could not be written."""
-        self._db.execute("INSERT INTO intervals VALUES (?, ?, ?)", interval)
+        rows.put_interval(self._db, interval)
 
     def count(self, name: str, number: int = 1) -> None:
         """Add to a counter that outlives the process."""
@@ -150,7 +150,9 @@ class State(Reader):
             elif self._lost_since:
                 found.append(Interval(self._lost_since, max(now, self._lost_since), "state lost"))
             self._lost_since = 0
-            self._db.executemany("INSERT INTO intervals VALUES (?, ?, ?)", found)
+            for interval in found:
+                rows.put_interval(self._db, interval)
+            self._db.execute(f"INSERT OR IGNORE INTO counters VALUES (?, coalesce(({rows.EARLIEST}), ?))", (rows.BEGUN, now))  # noqa: S608  (our own query)
             self._db.execute("UPDATE watch SET heartbeat = ?, clean = 0", (now,))
         return found
 
@@ -212,5 +214,19 @@ def acknowledge(path: str | os.PathLike[str], id: str, note: str) -> bool:
     db = database.connect(name, synchronous=database.FULL, checkpoints=False)
     try:
         return acknowledge_in(db, name, id, note, time.time_ns())
+    finally:
+        db.close()
+
+
+def retract(path: str | os.PathLike[str], ids: Sequence[str]) -> set[str]:
+    """Take acknowledgements back, from another process too; the ids that were acknowledged."""
+    name = Path(path)
+    database.read_only(name).close()
+    db = database.connect(name, synchronous=database.FULL, checkpoints=False)
+    try:
+        with database.writing(db, name):
+            found = {id for id in ids if db.execute("DELETE FROM acknowledgements WHERE id = ?", (id,)).rowcount}
+            db.executemany("UPDATE findings SET acknowledged = 0 WHERE id = ?", [(id,) for id in ids])
+        return found
     finally:
         db.close()
