@@ -117,7 +117,7 @@ CATALOGUE = (
     _gauge("reports_pending", "Reports of workers not yet recorded."),
     _gauge("state_bytes", "Size of the state on disk."),
     _counter("state_errors", "Writes to the state that failed.", "reason"),
-    _counter("unwatched_seconds", "Time in which nothing was watched: stopped, or killed."),
+    _counter("unwatched_seconds", "Time not watched, over all runs on record: stopped, killed, or what a worker that died had read and not reported."),
     _counter("endpoint_refused", "Requests to this endpoint that were turned away.", "reason"),
     _gauge("endpoint_config_last_reload_successful", "1 while the web configuration in use is the one on disk, 0 if that could not be read."),
 )  # fmt: skip

@@ -226,9 +226,9 @@ class Metrics:
                 self._series.add("state_errors_total", (_one_of(reason, names.STATE_ERRORS),), self._totals.since(("state", reason), (count,))[0])
 
     def unwatched(self, seconds: float) -> None:
-        """One more interval in which nothing was watched."""
+        """Seconds not watched, over all runs on record; fewer than before mean that the record was begun anew."""
         with self._lock:
-            self._series.add("unwatched_seconds_total", (), seconds)
+            self._series.add("unwatched_seconds_total", (), self._totals.since("unwatched", (seconds,))[0])
 
     def shed(self, what: str, bytes: int) -> None:
         """Bytes left unread: ``content`` or ``flows``."""

@@ -169,7 +169,7 @@ class Reader:
     @property
     def unwatched(self) -> float:
         """Seconds not watched over all runs, also those of intervals that retention has taken."""
-        return sum(n for (n,) in self._rows("SELECT value FROM counters WHERE name = ?", (UNWATCHED,))) / 1e9
+        return self.counters().get(UNWATCHED, 0) / 1e9
 
     def sinks(self) -> dict[str, queue.SinkStats]:
         """How each receiver's queue stands."""

@@ -173,6 +173,7 @@ def test_a_counter_never_goes_down_whatever_it_is_told():
     metrics = Metrics(["eth0"])
     metrics.observe(report({"decode": 1}, flows=5, one_sided=5), "eth0")
     metrics.observe(report({"decode": -1}, flows=-3, one_sided=-5), "eth0")
+    metrics.unwatched(2)
     metrics.unwatched(3)
     metrics.unwatched(-2)
     found = metrics.snapshot()

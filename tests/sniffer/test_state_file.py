@@ -242,7 +242,8 @@ def test_what_is_older_than_the_retention_goes(path):
         assert [c.client for c in state.channels()] == ["10.0.0.2"]
         assert state.alerts(None) == [alert(1)], "one that fires is not over"
         assert state.losses() == {"siem": {"expired": 1}}
-        assert state.counters() == {"pruned_findings": 1, "pruned_channels": 1, "pruned_alerts": 1, "pruned_intervals": 1}
+        assert state.counters() == {"pruned_findings": 1, "pruned_channels": 1, "pruned_alerts": 1, "pruned_intervals": 1, "unwatched_ns": DAY}
+        assert state.unwatched == 86_400, "a counter does not go back with what is taken"
 
 
 def test_the_size_bound_takes_what_is_done_with_first(path, monkeypatch):
