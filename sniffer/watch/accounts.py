@@ -118,6 +118,8 @@ class Accounts:
         self._at[number] = now  # what comes from here on waits in the ring for the next
         self._active.pop(number, None)
         self._steps.pop(number, None)
+        for name in self._links:
+            self._metrics.ended(name, worker=number)
         self._status.active = sum(self._active.values())
 
     def tick(self, workers: int, restarts: int) -> None:

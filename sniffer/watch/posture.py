@@ -33,6 +33,7 @@ class Posture:
     def remember(self, findings: Iterable[tuple[str, str]]) -> None:
         """What was told before a restart: channel and rule."""
         self._told.update(((channel, rule), 0) for channel, rule in findings)
+        self._trim()
 
     def look(self, whole: Channel, fresh: Channel) -> list[Finding]:
         """What is to be told of a channel as it now stands; ``fresh`` is what has just been added to it."""
@@ -59,6 +60,9 @@ class Posture:
             self._told[key] = when
             self._told.move_to_end(key)
         self._now.clear()
+        self._trim()
+
+    def _trim(self) -> None:
         while len(self._told) > MAX_TOLD:
             self._told.popitem(last=False)
 

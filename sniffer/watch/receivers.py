@@ -44,6 +44,7 @@ class Receivers:
 
     def start(self) -> None:
         self._delivery.start()
+        self.look()
 
     def wake(self) -> None:
         self._delivery.wake()

@@ -13,8 +13,9 @@ from sniffer.findings import Severity
 from sniffer.outputs import record
 from sniffer.outputs.sink import Item
 from sniffer.policy import Policy
+from sniffer.posture import RULES
 from sniffer.watch.pending import Pending
-from sniffer.watch.posture import Posture
+from sniffer.watch.posture import MAX_TOLD, Posture
 from sniffer.watch.status import Shown
 
 if TYPE_CHECKING:
@@ -81,9 +82,13 @@ class Recorder:
         """Alerts as the state has them: what a failed transaction had advanced is taken back with it."""
         self.alerting = Alerting(self._config.alerts, self.policy, self._config.sensor, self._state.alerts())
 
-    def told(self, rule: str, channels: Iterable[str]) -> None:
-        """Channels of which the ledger's own finding is on record."""
-        self._posture.remember((channel, rule) for channel in channels)
+    def remember(self) -> list[Channel]:
+        """Take up what earlier runs left, the latest of it as far as it is remembered here; these channels, the oldest first."""
+        channels = self._state.channels(limit=MAX_VERDICTS)[::-1]
+        self.know(channels)
+        for rule in RULES:
+            self._posture.remember((channel, rule.id) for channel in reversed(self._state.found_on(rule.id, MAX_TOLD)))
+        return channels
 
     def unwatched(self, intervals: Iterable[Interval]) -> None:
         """Times in which something was not watched, for the record; the latest, should it have to wait long."""

@@ -6,7 +6,6 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from sniffer import posture
 from sniffer.config import NEEDS_RESTART, changed
 from sniffer.errors import StateError, UsageError
 from sniffer.metrics import Endpoint, Metrics
@@ -129,15 +128,12 @@ class Watcher:
         for notice in self._state.notices:
             self._view.note(notice, bad=True)
         self._recorder = Recorder(self._state, config, self._sinks, self._key)
-        channels = self._state.channels()
-        self._recorder.know(channels)
-        self.metrics.channels(channels)
-        for rule in posture.RULES:
-            self._recorder.told(rule.id, (row.record.get("channel", "") for row in self._state.findings(rule=rule.id)))
+        self.metrics.channels(self._recorder.remember())
         self._journal = Journal(self._state, self._recorder, self._accounts, self.metrics, self.status, self._view)
         self._unwatched()
         self._receivers = Receivers(self._state.path, self._sinks)
         self._receivers.start()
+        self._measure()  # what goes on from an earlier run does not begin at 0 at the first scrape
         if self._endpoint is not None:
             self._endpoint.start()
             host, port = self._endpoint.address
@@ -151,7 +147,6 @@ class Watcher:
         for interval in self._state.begin(time.time_ns()):
             seconds = (interval.until - interval.start) / 1e9
             self.status.unwatched += seconds
-            self.metrics.unwatched(seconds)
             text = f"not watched for {seconds:,.1f} s before this start ({interval.reason})"
             self._view.note(text, bad=interval.reason != "stopped")
             self._journal.say(Said("capture/unwatched", "start", True, text))
@@ -225,10 +220,7 @@ class Watcher:
         self._receivers.look()
         self._journal.say(*self._accounts.conditions(), *self._receivers.conditions())
         self._journal.commit(self._receivers)
-        self.metrics.sinks(self._receivers.stats)
-        self.metrics.alerts(self._recorder.alerting.firing())
-        self.metrics.pending(len(self._recorder.pending))
-        self.metrics.state(self._state.size, self._recorder.errors)
+        self._measure()
         self.status.sinks = self._receivers.shown()
         self.status.alerts = sum(self._recorder.alerting.firing().values())
         self.status.channels = self._recorder.channels
@@ -237,6 +229,16 @@ class Watcher:
         self._notifier.beat(self.status.line())
         if self._turned - self._pruned >= PRUNE_EVERY:
             self._prune()
+
+    def _measure(self) -> None:
+        self.metrics.sinks(self._receivers.stats)
+        self.metrics.alerts(self._recorder.alerting.firing())
+        self.metrics.pending(len(self._recorder.pending))
+        self.metrics.state(self._state.size, self._recorder.errors)
+        try:
+            self.metrics.unwatched(self._state.unwatched)
+        except StateError:
+            return  # the next commit says why
 
     def _links(self) -> None:
         """Say of each link when something is wrong with it, and when it is well again."""

@@ -85,6 +85,20 @@ def test_read_twice_it_counts_twice_and_tells_once(folder):
     assert ("capture/unwatched",) in watch.rows("SELECT rule FROM alerts")
 
 
+def test_counters_of_the_state_go_on_over_a_restart(folder):
+    out = folder / "state" / "out.jsonl"
+    for _ in range(2):
+        watch = Watch(folder, str(PCAPS / "ftp" / "accepted.pcap"), config=OUTPUT.format(path=out)).start()
+        assert watch.process.wait(30) == 0, watch.log()
+    with Watch(folder, "--hold", str(PCAPS / "ftp" / "accepted.pcap"), config=OUTPUT.format(path=out)) as watch:
+        # At the first scrape, or Prometheus would take all that went before for new.
+        assert watch.metric("cleartap_sink_sent_total") >= len(out.read_text().splitlines()) > 0
+        intervals = watch.rows("SELECT until - start FROM intervals")
+        assert len(intervals) == 2
+        assert watch.metric("cleartap_unwatched_seconds_total") == pytest.approx(sum(n for (n,) in intervals) / 1e9)
+        assert watch.stop() == 0
+
+
 def test_hold_serves_metrics_after_the_end(folder):
     with Watch(folder, "--hold", str(DEMO)) as watch:
         assert until(lambda: watch.metric("cleartap_capture_packets_total") == 435)

@@ -256,8 +256,9 @@ def accounts() -> tuple[Accounts, Status, Metrics]:
 def test_what_a_dead_worker_had_read_is_counted_as_lost_once():
     kept, status, metrics = accounts()
     kept.take(message(0, link(100)))
+    assert metrics.snapshot()["cleartap_flows_active"][()] == 5
     kept.died(0)
-    assert status.active == 0
+    assert status.active == metrics.snapshot()["cleartap_flows_active"][()] == 0
     (interval,) = kept.unread()
     assert interval.reason == "worker 0 died"
     assert kept.unread() == []

@@ -82,7 +82,7 @@ def test_a_restart_goes_on_where_it_stood(state):
     first.commit(time.time_ns())
     before = queued(state)
     again = Recorder(state, config(), [Sink()], KEY)
-    again.know(state.channels())
+    again.remember()
     again.take(reports(DEMO))
     recorded = again.commit(time.time_ns())
     assert recorded.new == []
@@ -131,3 +131,14 @@ def test_were_we_killed_now_the_unwatched_time_would_begin_at_the_last_report(st
     recorder.commit(now, watched=now - 5)
     assert state.heartbeat == now - 5
     assert state.begin(now + 10)[0][:2] == (now - 5, now + 10)
+
+
+def test_of_a_large_record_the_latest_is_remembered(state, monkeypatch):
+    first = Recorder(state, config(), [Sink()], KEY)
+    first.take(reports(DEMO))
+    first.commit(time.time_ns())
+    latest = [row.id for row in state.channels()][:3]
+    monkeypatch.setattr("sniffer.watch.recorder.MAX_VERDICTS", 3)
+    again = Recorder(state, config(), [Sink()], KEY)
+    assert [row.id for row in again.remember()] == latest[::-1]
+    assert list(again._verdicts) == latest[::-1]
