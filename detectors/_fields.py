@@ -58,7 +58,14 @@ def _unquote(data: bytes) -> str:
     return decode(unquote_to_bytes(data.replace(b"+", b" ")))
 
 
+# What begins so is no form, whatever its type says: curl and scripts send JSON as one.
+MISLABELLED = {b"{": Media.JSON, b"[": Media.JSON, b"<": Media.XML}
+
+
 def _form(data: bytes, hits: list[int]) -> Iterator[Field]:
+    if (really := MISLABELLED.get(data.lstrip()[:1])) and b"=" not in data[:2]:
+        yield from _READERS[really](data, hits)
+        return
     for pair in data.strip().split(b"&", MAX_FIELDS):
         name, equals, value = pair.partition(b"=")
         if equals and 0 < len(name) <= 3 * MAX_NAME and len(value) <= 3 * _MAX_VALUE:
@@ -87,6 +94,9 @@ def _json(data: bytes, hits: list[int]) -> Iterator[Field]:
             pass
         else:
             return
+    if data[:1].isalpha() and b"=" in data[: MAX_NAME + 1]:
+        yield from _form(data, hits)
+        return
     yield from _near(data, hits)
 
 
@@ -154,6 +164,12 @@ _LEAF = re.compile(
     r"|\s([A-Za-z_][\w:.-]{0,95})\s?=\s?(?:\"([^\"<]{0,2048})\"|'([^'<]{0,2048})')",
     re.S,
 )
+_CALL = re.compile(r"<methodName>\s*([\w.:/]{1,95})\s*</methodName>")
+_MANY = re.compile(r"wp\.getUsersBlogs</(.{1,600}?)</array>", re.S)
+_LEAVES = re.compile(r"<(?:string|value)>\s{0,64}([^<\s][^<]{0,511})<")
+# XML-RPC logins whose arguments have places instead of names (blogger.* says an application's key or a blog first).
+_USER_FIRST = re.compile(r"wp\.getUsersBlogs|(?:^|[._])login|authenticate", re.I)
+_USER_SECOND = re.compile(r"(?:blogger|metaWeblog|mt)\.\w+", re.I)
 _MEMBER = re.compile(r"<name>\s*([\w.-]{1,95})\s*</name>\s*<value>\s*(?:<string>)?([^<]{0,2048})<")
 _PARAM = re.compile(r"<param>\s*<value>\s*(?:<string>)?([^<]{0,512})<")
 
@@ -162,9 +178,10 @@ def _xml(data: bytes, hits: list[int]) -> Iterator[Field]:
     import html  # when first needed: its table of entities takes 2 ms
 
     for scope, text in enumerate(_pieces(data, hits)):
-        if "wp.getUsersBlogs" in text and len(found := _PARAM.findall(text)) >= 2:
-            yield Field("username", html.unescape(found[0]), scope)
-            yield Field("password", html.unescape(found[1]), scope)
+        if "<methodName>" in text:
+            for place, pair in enumerate(_called(text)):
+                yield Field("username", html.unescape(pair[0]), -2 - place)
+                yield Field("password", html.unescape(pair[1]), -2 - place)
         for name, value in _MEMBER.findall(text):
             yield Field(name, html.unescape(value), scope)
         for match in _LEAF.finditer(text):
@@ -173,6 +190,20 @@ def _xml(data: bytes, hits: list[int]) -> Iterator[Field]:
                 yield Field(name, html.unescape(double or single or ""), scope)
             elif "PasswordDigest" not in attributes:  # WS-Security: a hash with nonce, no password
                 yield Field(tag, cdata if cdata is not None else html.unescape(plain or ""), scope)
+
+
+def _called(text: str) -> Iterator[tuple[str, str]]:
+    """User and password among the arguments of an XML-RPC call, or of the calls that system.multicall gathers."""
+    call = _CALL.search(text)
+    name, arguments = call[1] if call else "", _PARAM.findall(text)
+    if name == "system.multicall":
+        for inner in list(_MANY.finditer(text))[:_MAX_WINDOWS]:
+            if len(leaves := _LEAVES.findall(inner[1])) >= 2:
+                yield leaves[-2], leaves[-1]
+        return
+    first = 1 if _USER_SECOND.match(name) or (len(arguments) >= 3 and name in ("login", "authenticate")) else 0
+    if len(arguments) >= first + 2 and (first or _USER_FIRST.search(name)):
+        yield arguments[first], arguments[first + 1]
 
 
 def _pieces(data: bytes, hits: list[int]) -> Iterator[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from detectors import _jwt
-from detectors._fields import Field
+from detectors._fields import MISLABELLED, Field
 from detectors._look import Look
 from detectors._media import Media
 from detectors._names import UNSURE_USER, Name, classify, token_kind, user_rank
 from detectors._protocol import credential_rule, display, title_for, token_rule
 from detectors._severity import confidence, of_secret
 from detectors._values import is_label, is_password, is_token, is_word
-from detectors.rules.names import SESSION_LIKE
+from detectors.rules.names import BUTTONS, SESSION_LIKE
 from sniffer.findings import Candidate, Severity
 from sniffer.secret import Secret
 
@@ -31,18 +31,27 @@ def find(look: Look, fields: list[Field]) -> set[str]:
     users: set[str] = set()
     for place, field in enumerate(fields):
         said = classify(field.name)
-        if said is Name.TOKEN:
+        if said is Name.TOKEN and not _secret_key_login(look, fields, place):
             _token(look, field)
-        elif said in (Name.PASSWORD, Name.WEAK_PASSWORD):
+        elif said in (Name.PASSWORD, Name.WEAK_PASSWORD, Name.TOKEN):
             user = _password(look, fields, place, said)
             if user:
                 users.add(user.casefold())
     return users
 
 
+def _secret_key_login(look: Look, fields: list[Field], place: int) -> bool:
+    """FortiOS and SquirrelMail call the password of their login forms ``secretkey``; beside a user name it is one."""
+    if look.from_server or look.media is not Media.FORM or token_kind(fields[place].name) != "secret key":
+        return False
+    return user_of(fields, place, sure=True) is not None
+
+
 def mechanism(look: Look) -> str:
     if look.media is Media.FORM and "query" in look.event.where.lower():
         return "query string"
+    if look.media is Media.FORM and (really := MISLABELLED.get(look.data.lstrip()[:1])):
+        return _MECHANISMS[really]
     return _MECHANISMS.get(look.media, "field")
 
 
@@ -50,7 +59,8 @@ def _password(look: Look, fields: list[Field], place: int, said: Name) -> str | 
     field = fields[place]
     if not is_password(field.value):
         return None
-    user = user_of(fields, place, sure=said is Name.WEAK_PASSWORD)
+    typed = not look.from_server and look.media in (Media.FORM, Media.MULTIPART)  # Drupal's login is ``name`` and ``pass``
+    user = user_of(fields, place, sure=said is Name.WEAK_PASSWORD and not typed)
     if not _believed(look, field, said, user):
         return None
     pin = field.name.casefold().rpartition("_")[2] in _PINS
@@ -83,14 +93,14 @@ def user_of(fields: list[Field], place: int, *, sure: bool = False) -> str | Non
     """The best named user field in the same object, else in the neighbourhood; the nearer of equals."""
     scope = fields[place].scope
     low = max(0, place - _NEIGHBOURS)
-    best: tuple[bool, int, int, str] | None = None
+    best: tuple[bool, bool, int, int, str] | None = None
     for at, field in enumerate(fields[low : place + _NEIGHBOURS], low):
         rank = user_rank(field.name) if at != place else None
         if rank is None or not 0 < len(field.value) <= _MAX_USER or (rank >= UNSURE_USER and (sure or field.scope != scope)):
             continue
-        found = (field.scope != scope, rank, abs(at - place), field.value)
+        found = (field.value.strip().casefold() in BUTTONS, field.scope != scope, rank, abs(at - place), field.value)
         best = found if best is None else min(best, found)
-    return best[3] if best else None
+    return best[4] if best else None
 
 
 def _candidate(look: Look, field: Field, user: str | None, kind: str) -> Candidate:

@@ -12,6 +12,9 @@ from detectors.rules import names
 MAX_NAME = 96
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BREAK = re.compile(r"[\W_]+")
+# Where frameworks set a field's own name off from the path to it: ``ctl00$Main$UserName``, ``form:user``, ``LoginForm[username]``.
+_PATH = re.compile(r"[$:]")
+_STEPS = re.compile(r"[$:.\[\]]+")
 # Names from here on (``name``, ``id``) speak of a user only in the password's own object, and not beside a weak password.
 UNSURE_USER = names.USER.index("name")
 _RANK = {name: rank for rank, name in enumerate(names.USER)}
@@ -48,7 +51,7 @@ def classify(name: str) -> Name:
         return Name.GENERIC
     if token_kind(name):
         return Name.TOKEN
-    found = _password(parts)
+    found = _password(_bare(parts)) or (_password(_bare(words(_PATH.split(name)[-1]))) if _PATH.search(name) else None)
     if found is not None:
         return found
     if not names.SSN.isdisjoint(parts) or "".join(parts) in names.SSN or {"social", "security"} <= set(parts):
@@ -56,6 +59,11 @@ def classify(name: str) -> Name:
     if parts[-1] in names.EMAIL or parts[-2:] in (("e", "mail"), ("email", "address"), ("mail", "address")):
         return Name.EMAIL
     return _card(parts)
+
+
+def _bare(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """``PasswordTextBox`` (ASP.NET) is named for its kind of control too."""
+    return parts[:-2] if parts[-2:] == ("text", "box") else parts
 
 
 def _password(parts: tuple[str, ...]) -> Name | None:
@@ -96,11 +104,15 @@ def token_kind(name: str) -> str | None:
 def user_rank(name: str) -> int | None:
     """How good a name is for a user: 0 is best, None is no user's."""
     parts = words(name)
-    if not parts or len(parts) > 4:
-        return None
     joined = "".join(parts)
     if joined in _RANK:
         return _RANK[joined]
+    steps = [step for step in _STEPS.split(name) if step]
+    own = user_rank(steps[-1]) if len(steps) > 1 else None
+    if own is not None and own < UNSURE_USER:
+        return own
+    if not parts or len(parts) > 4:
+        return None
     if not names.ABOUT_USER.isdisjoint(parts):
         return None
     ranks = [_RANK[p] for p in parts if p in _RANK]

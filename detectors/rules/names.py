@@ -40,8 +40,18 @@ ABOUT_PASSWORD = frozenset(
 USER = (
     "username", "user", "login", "userid", "loginid", "loginname", "uname", "usr", "usrname", "userlogin", "signon",
     "principal", "identifier", "identity", "screenname", "nick", "nickname", "log", "luser", "benutzername", "benutzer",
-    "usuario", "utilisateur", "gebruikersnaam", "email", "mail", "emailaddress", "useremail", "account", "accountname",
-    "acct", "member", "memberid", "customerid", "uid", "sam", "upn", "phone", "mobile", "msisdn", "name", "id", "client",
+    "usuario", "utilisateur", "gebruikersnaam", "utente", "nomeutente", "identifiant", "kullanici", "kullaniciadi", "brukernavn",
+    "anvandarnamn", "uzivatel", "uzytkownik", "korisnik", "felhasznalo", "логин", "用户名", "un", "loginfmt", "logonid",
+    "logonname", "pseudo", "acsuser", "email", "mail", "emailaddress", "useremail", "account", "accountname",
+    "acct", "member", "memberid", "customerid", "uid", "sam", "upn", "phone", "mobile", "msisdn", "name", "nombre", "nome", "nom", "id", "client",
+)  # fmt: skip
+# What buttons of login forms are labelled: ``login=Login`` sends no user where ``email=…`` stands beside it.
+BUTTONS = frozenset(
+    {
+        "login", "log in", "log-in", "logon", "log on", "sign in", "signin", "sign-in", "sign on", "submit", "go", "ok", "enter", "1", "true", "yes",
+        "on", "anmelden", "einloggen", "connexion", "se connecter", "entrar", "ingresar", "iniciar sesión", "accedi", "inloggen", "zaloguj", "giriş",
+        "войти", "登录", "ログイン", "로그인",
+    }
 )  # fmt: skip
 # Words beside a user word that turn the field into something about a user.
 ABOUT_USER = frozenset({"agent", "type", "role", "group", "status", "action", "url", "redirect", "btn", "button", "submit",

@@ -60,6 +60,67 @@ def test_logins(look: Look, data: str, media: str, mechanism: str | None, user: 
     assert [(c.mechanism, c.username, c.secret.reveal()) for c in found] == [(mechanism, user, password)]
 
 
+@pytest.mark.parametrize(
+    ("data", "user"),
+    [
+        ("name=alice&pass=hunter2&form_id=user_login_block", "alice"),
+        ("id=alice&pw=hunter2", "alice"),
+        ("ctl00%24ContentPlaceHolder1%24Login1%24UserName=alice&ctl00%24ContentPlaceHolder1%24Login1%24Password=hunter2", "alice"),
+        ("ctl00%24header%24UserNameTextBox=alice&ctl00%24header%24PasswordTextBox=hunter2", "alice"),
+        ("LoginForm%5Busername%5D=alice&LoginForm%5Bpassword%5D=hunter2", "alice"),
+        ("form.login=alice&form.password=hunter2", "alice"),
+        ("login_username=alice&secretkey=hunter2&js_autodetect_results=1", "alice"),
+        ("identifiant=alice&mot_de_passe=hunter2", "alice"),
+        ("email=a%40example.org&password=hunter2&login=Log+in", "a@example.org"),
+        ("login=login&password=hunter2", "login"),
+    ],
+)
+def test_forms_of_products_and_frameworks(look: Look, data: str, user: str) -> None:
+    assert [(c.rule.id, c.username, c.secret.reveal()) for c in look(data, FORM)] == [("credential/http", user, "hunter2")]
+
+
+@pytest.mark.parametrize(
+    ("data", "media", "mechanism"),
+    [
+        ('{"username":"alice","password":"hunter2"}', FORM, "json body"),
+        ("<login><user>alice</user><password>hunter2</password></login>", FORM, "xml body"),
+        ("username=alice&password=hunter2", JSON, "json body"),
+    ],
+)
+def test_bodies_under_the_wrong_type(look: Look, data: str, media: str, mechanism: str) -> None:
+    (found,) = look(data, media)
+    assert (found.mechanism, found.username, found.secret.reveal()) == (mechanism, "alice", "hunter2")
+
+
+def test_a_secret_key_without_a_user_is_a_key(look: Look) -> None:
+    (found,) = look("region=x&secretkey=zq83hf7kd2w", FORM)
+    assert found.rule.id == "token/http"
+
+
+def _call(name: str, *values: str) -> str:
+    return f"<methodCall><methodName>{name}</methodName><params>" + "".join(f"<param><value><string>{v}</string></value></param>" for v in values) + "</params></methodCall>"
+
+
+_INNER = (
+    "<value><struct><member><name>methodName</name><value><string>wp.getUsersBlogs</string></value></member><member><name>params</name><value><array>"
+    "<data><value><string>{}</string></value><value><string>{}</string></value></data></array></value></member></struct></value>"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (_call("blogger.getUsersBlogs", "key", "alice", "hunter2"), [("alice", "hunter2")]),
+        (_call("session.login_with_password", "root", "hunter2"), [("root", "hunter2")]),
+        ("<methodCall><methodName>system.multicall</methodName><params>" + _INNER.format("alice", "one-1") + _INNER.format("bob", "two-2") + "</params></methodCall>",
+         [("alice", "one-1"), ("bob", "two-2")]),
+        (_call("system.listMethods", "password", "hunter2"), []),
+    ],
+)  # fmt: skip
+def test_xml_rpc_arguments_by_their_place(look: Look, data: str, found: list[tuple[str, str]]) -> None:
+    assert [(c.username, c.secret.reveal()) for c in look(data, XML)] == found
+
+
 def test_query_string(look: Look) -> None:
     (found,) = look("user=alice&password=hunter2", FORM, where="query string")
     assert (found.mechanism, found.where) == ("query string", "query string, field password")
