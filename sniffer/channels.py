@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv6Address
+from operator import attrgetter
 from socket import inet_ntoa
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -186,6 +187,10 @@ class Channel:
             self.product = " ".join(filter(None, (facts.greeting.product, facts.greeting.version)))
 
 
+# How rows are listed.
+IN_ORDER = attrgetter("first", "client", "server", "port", "protocol")
+
+
 class Ended(NamedTuple):
     """A flow that ended, or that goes on: its row of the flow table in plain numbers."""
 
@@ -321,4 +326,4 @@ class Ledger:
                 whole.merge(unread[0])
                 rows = [whole]
             out.extend(rows)
-        return sorted(out, key=lambda c: (c.first, c.client, c.server, c.port, c.protocol))
+        return sorted(out, key=IN_ORDER)

@@ -18,6 +18,11 @@ MAX_FINDINGS = 100_000
 _WEIGHT = {None: 0, Outcome.UNKNOWN: 1, Outcome.REJECTED: 2, Outcome.ACCEPTED: 3}
 
 
+def in_order(found: Finding) -> tuple[int, int, str, str]:
+    """How findings are listed."""
+    return found.first_seen, found.frame or 0, found.rule.id, found.id
+
+
 class Collector:
     """Findings by what makes them the same: rule, ends, user, mechanism and the secret's fingerprint."""
 
@@ -27,7 +32,7 @@ class Collector:
         self.omitted = 0
 
     def __iter__(self) -> Iterator[Finding]:
-        return iter(sorted(self._found.values(), key=lambda f: (f.first_seen, f.frame or 0, f.rule.id, f.id)))
+        return iter(sorted(self._found.values(), key=in_order))
 
     def __len__(self) -> int:
         return len(self._found)

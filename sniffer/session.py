@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import detectors
 from sniffer.capture import capture_set, open_capture
-from sniffer.channels import Channel, Ended, Ledger, Told
+from sniffer.channels import IN_ORDER, Channel, Ended, Ledger, Told
 from sniffer.collect import Collector
 from sniffer.cycles import rare_collections
 from sniffer.decode import Decoder
@@ -32,11 +32,23 @@ if TYPE_CHECKING:
     from sniffer.flows.flow import Flow
     from sniffer.team import Team
 
+    Digest = Callable[[list[Finding], list[Channel]], Any]
+
 
 # The stages that are timed.
 DECODE, FLOWS = "decode", "flows, dissectors, detectors"
 # How often the ledger hears of a flow that goes on, in nanoseconds of packet time: pooled connections live for weeks.
 ONGOING_EVERY = 30_000_000_000
+
+
+@dataclass(slots=True)
+class Share:
+    """What one process found of a capture. Where there is a ``digest``, it stands for findings and channels."""
+
+    findings: list[Finding]
+    channels: list[Channel]
+    summary: Summary
+    digest: Any = None
 
 
 def remedy(protocol: str) -> str:
@@ -61,10 +73,12 @@ class Session:
 
     ``fingerprint_key`` is the installation's key for fingerprints. ``strict`` raises our own bugs, for tests.
     ``keep`` is asked of each decoded batch which packets to read (a capture filter). ``columns=False`` sends every
-    packet down the slow path. With ``jobs`` over 1 so many processes share the work, from the construction on.
+    packet down the slow path. With ``jobs`` over 1 so many processes share the work, from the construction on; if
+    ``digest`` is given, each makes that of its findings and channels (whole lines to be printed, say), and after ``finish``
+    there are ``digests`` instead of the others' findings and channels.
     """
 
-    def __init__(self, fingerprint_key: bytes, *, strict: bool = False, keep: Callable[..., object] | None = None, columns: bool = True, jobs: int = 1) -> None:
+    def __init__(self, fingerprint_key: bytes, *, strict: bool = False, keep: Callable[..., object] | None = None, columns: bool = True, jobs: int = 1, digest: Digest | None = None) -> None:
         self.ledger = Ledger()
         self.findings = Collector(fingerprint_key)
         self.decoder = Decoder()
@@ -80,6 +94,8 @@ class Session:
         self._tracker.on_end = self._end
         self._tracker.paths = self.decoder.paths
         self._channels: list[Channel] | None = None
+        self.digests: list[Any] = []
+        self._digest = digest
         self._told: dict[int, Told] = {}  # by row of the flow table: flows that went on when the ledger last asked
         self._reported = Summary()
         self._last_stages = self.stages.copy()
@@ -89,7 +105,7 @@ class Session:
             from sniffer.team import Team
 
             detectors.prepare()
-            self._team = Team(jobs, lambda: Session(fingerprint_key, strict=strict, columns=columns))
+            self._team = Team(jobs, lambda: Session(fingerprint_key, strict=strict, columns=columns, digest=digest))
 
     def scan(self, paths: Iterable[str], progress: Callable[[Reader], None] | None = None) -> None:
         """Read captures by name as one ordered set. What cannot be read is named in ``summary.problems``; CaptureError
@@ -166,28 +182,41 @@ class Session:
         self._tracker.finish()
 
     def finish(self) -> None:
-        """The end of the capture: pending logins, the ledger's verdicts, the counters."""
-        self.end()
-        self._count()
-        self._gather()
-        self._channels = self.ledger.channels()
-        for channel in self._channels:
-            for candidate in posture_candidates(channel):
-                self.findings.add(candidate, channel, channel.protocol, 0, None, channel.last, self._tracker.source, remedy(channel.protocol))
-        self.summary.one_sided = sum(c.one_sided for c in self._channels)
-        self.summary.omitted += self.ledger.omitted + self.findings.omitted
-
-    def _gather(self) -> None:
-        """Add what the other processes found."""
+        """The end of the capture: what this process found, and the others."""
+        own = self.conclude()
+        self._channels, self.digests = own.channels, [own.digest] if own.digest is not None else []
         if self._team is None:
             return
-        reports = self._team.finish()
-        for report in reports:
-            self.findings.absorb(report.findings)
-            self.ledger.absorb(report.channels)
-            self.summary.add(report.summary)
-        if self._team.lost or len(reports) < self._team.size - 1:
+        others = self._team.finish()
+        for share in others:
+            self.findings.absorb(share.findings)
+            self._channels += share.channels
+            self.summary.add(share.summary)
+            if share.digest is not None:
+                self.digests.append(share.digest)
+        self._channels.sort(key=IN_ORDER)
+        if self._team.lost or len(others) < self._team.size - 1:
             self.summary.problems.append("a worker process was ended from outside: what it had read is lost")
+
+    def conclude(self) -> Share:
+        """The end of what this process reads: pending logins, the ledger's verdicts and what it finds itself, the counters.
+
+        No pair of hosts is another's, so all of this is final.
+        """
+        self.end()
+        self._count()
+        channels, summary = self.ledger.channels(), self.summary
+        for channel in channels:
+            for candidate in posture_candidates(channel):
+                self.findings.add(candidate, channel, channel.protocol, 0, None, channel.last, self._tracker.source, remedy(channel.protocol))
+        findings = list(self.findings)
+        summary.one_sided = sum(c.one_sided for c in channels)
+        summary.omitted = self.ledger.omitted + self.findings.omitted
+        summary.severities.update(str(found.severity) for found in findings)
+        summary.verdicts.update(channel.encryption.value for channel in channels)
+        if self._digest is None:
+            return Share(findings, channels, summary)
+        return Share([], [], summary, self._digest(findings, channels))
 
     def _count(self) -> None:
         """Bring the summary up to date."""

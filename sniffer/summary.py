@@ -31,6 +31,8 @@ class Summary:
     gaps: int = 0
     gap_bytes: int = 0
     one_sided: int = 0
+    severities: Counter[str] = field(default_factory=Counter)  # findings, once all is read
+    verdicts: Counter[str] = field(default_factory=Counter)  # channels, likewise
     evicted: int = 0
     omitted: int = 0
     first: int = 0

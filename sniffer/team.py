@@ -1,7 +1,7 @@
 """Several processes on one capture: one reads and decodes, each follows the flows of its own pairs of hosts.
 
 A pair of hosts belongs to one process from its first packet on, so flows, channels and what is deduplicated never meet
-another's; at the end the reports are simply put together. Blocks of the capture lie in memory that all share: what crosses
+another's; at the end what each has found is simply put together. Blocks of the capture lie in memory that all share: what crosses
 between the processes for each block is its columns (128 bytes a packet) and a few words down a pipe.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-    from sniffer.session import Report, Session
+    from sniffer.session import Session, Share
 
 # Blocks in flight: one being read into, one being worked on, one in reserve for whoever is slower for a while.
 SLOTS = 3
@@ -39,7 +39,7 @@ SLOTS = 3
 MAX_ROWS = SIZE // 36 + 1
 # Pairs of hosts are told apart by so many bits of their hash; each value belongs to one process once it was seen.
 _BUCKET_BITS = 16
-# What the last report of a process takes, as a share of its work: it is to be done when the reader is.
+# What a process does after its last packet (its rows, its lines), as a share of its work: it is to be done when the reader is.
 _LAST = 0.08
 _COLUMNS = tuple(f.name for f in fields(Packets) if f.name not in ("buffer", "source"))
 _ACK = struct.Struct("<Bd")
@@ -114,17 +114,17 @@ class _Member:
             done, self.busy = _ACK.unpack(told)
             self.waiting.remove(done)
 
-    def finish(self) -> Report | None:
-        """Its report; None if it did not live to give one."""
-        report = None
+    def finish(self) -> Share | None:
+        """What it found; None if it did not live to tell."""
+        share = None
         if self.alive:
             try:
                 self.pipe.send_bytes(b"")
-                report = transport.loads(self.pipe.recv_bytes())
+                share = transport.loads(self.pipe.recv_bytes())
             except (OSError, EOFError):
                 self._lost()
         self.close()
-        return report
+        return share
 
     def close(self) -> None:
         self.pipe.close()
@@ -181,11 +181,11 @@ class Team:
             first += len(rows)
         return take(packets, np.flatnonzero(owner == 0))
 
-    def finish(self) -> list[Report]:
+    def finish(self) -> list[Share]:
         """No more packets: what the others found."""
-        reports = [member.finish() for member in self._members]
+        shares = [member.finish() for member in self._members]
         self._members = []
-        return [report for report in reports if report is not None]
+        return [share for share in shares if share is not None]
 
     def close(self) -> None:
         """Let the others go without asking what they found."""
@@ -228,7 +228,7 @@ def _pairs(packets: Packets) -> npt.NDArray[np.int64]:
 
 
 def _work(make: Callable[[], Session], slots: list[_Slot], pipe: Connection, acks: int) -> None:
-    """What another process does: its parts of the blocks in order, then its report."""
+    """What another process does: its parts of the blocks in order, then what it found."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the reader is interrupted, and ends the others
     session = make()
     busy = time.process_time()
@@ -238,5 +238,5 @@ def _work(make: Callable[[], Session], slots: list[_Slot], pipe: Connection, ack
             session.follow(slots[part.slot].get(part), part.paths, part.now)
             os.write(acks, _ACK.pack(part.slot, time.process_time() - busy))
         session.end()
-        pipe.send_bytes(transport.dumps(session.report(session.summary.last)))
+        pipe.send_bytes(transport.dumps(session.conclude()))
     os._exit(0)  # nothing is left to be done, and taking the session apart would keep the reader waiting

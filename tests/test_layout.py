@@ -34,7 +34,7 @@ ALLOWED = {
     "posture": BASE | {"channels"},
     "collect": BASE | {"channels"},
     "flows": BASE | {"decode", "dissectors", "channels"},
-    "outputs": BASE | {"channels", "session", "alert", "config"},  # session: the type of what is written
+    "outputs": BASE | {"channels", "collect", "session", "alert", "config"},  # session: the type of what is written
     "detectors": BASE,
     "installation": set(),
     "cycles": set(),

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("jobs", [2, 3, 5])
 def test_many_processes_say_what_one_says(folder, jobs):
     assert said(read([str(folder)], jobs)) == said(read([str(folder)], 1))
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 4])
+def test_lines_made_by_each_process_are_the_lines_of_all(folder, jobs):
+    session = Session(KEY, strict=True, jobs=jobs, digest=partial(jsonl.digest, reveal=True))
+    session.scan([str(folder)])
+    assert len(session.digests) == jobs
+    assert said(session) == said(read([str(folder)], 1))
 
 
 def bitten(path: Path, jobs: int) -> Session:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sniffer.capture.frames import Reader
-    from sniffer.session import Session
+    from sniffer.session import Digest, Session
 
 # Captures smaller than this are read before other processes would have begun …
 _SHARED_FROM = 32 << 20
@@ -54,8 +54,8 @@ def add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> No
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no notes")
 
 
-def read(arguments: argparse.Namespace) -> Session:
-    """Read everything named on the command line. CaptureError if nothing of it can be read."""
+def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Session:
+    """Read everything named on the command line. CaptureError if nothing of it can be read. ``digest``: see Session."""
     from sniffer.installation import fingerprint_key
     from sniffer.session import Session
 
@@ -64,7 +64,7 @@ def read(arguments: argparse.Namespace) -> Session:
         from sniffer.decode.filter import compile_filter
 
         keep = compile_filter(arguments.filter)
-    session = Session(fingerprint_key(), keep=keep, jobs=arguments.jobs or _jobs(arguments.files))
+    session = Session(fingerprint_key(), keep=keep, jobs=arguments.jobs or _jobs(arguments.files), digest=digest)
     with _progress(arguments.files, quiet=arguments.quiet) as tick:
         session.scan(arguments.files, tick)
     if not arguments.quiet:
@@ -129,4 +129,5 @@ def exit_code(session: Session, fail_on: str) -> int:
         return 3
     if fail_on == "never":
         return 0
-    return int(any(found.severity >= Severity[fail_on.upper()] for found in session.findings))
+    worst = Severity[fail_on.upper()]
+    return int(any(Severity[name.upper()] >= worst for name, count in session.summary.severities.items() if count))

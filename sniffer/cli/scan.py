@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sniffer.cli import _reading
@@ -21,13 +22,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.format == "jsonl":
+        from sniffer.outputs import jsonl
+
+        session = _reading.read(arguments, partial(jsonl.digest, reveal=arguments.reveal))
+        with _reading.out(arguments) as stream:
+            jsonl.write(session, stream)
+        return _reading.exit_code(session, arguments.fail_on)
     session = _reading.read(arguments)
     with _reading.out(arguments) as stream:
-        if arguments.format == "jsonl":
-            from sniffer.outputs import jsonl
-
-            jsonl.write(session, stream, reveal=arguments.reveal)
-        elif arguments.format == "csv":
+        if arguments.format == "csv":
             from sniffer.outputs import csv
 
             csv.write_findings(session, stream, reveal=arguments.reveal)

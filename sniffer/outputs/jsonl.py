@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TextIO
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import orjson
 
+from sniffer.channels import IN_ORDER
+from sniffer.collect import in_order
 from sniffer.outputs import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sniffer.channels import Channel
+    from sniffer.findings import Finding
     from sniffer.session import Session
 
 
@@ -29,14 +34,27 @@ def line(row: dict[str, Any]) -> str:
     return text.decode() if text.isascii() else _encode(row)
 
 
+class Lines(NamedTuple):
+    """Findings and channels as lines, each with what it is put in order by."""
+
+    findings: list[tuple[tuple[Any, ...], str]]
+    channels: list[tuple[tuple[Any, ...], str]]
+
+
+def digest(findings: list[Finding], channels: list[Channel], *, reveal: bool = False) -> Lines:
+    """What a process that shares a capture with others sends them instead of its findings and channels."""
+    return Lines(
+        [(in_order(found), line(record.finding(found, reveal=reveal))) for found in findings],
+        [(IN_ORDER(row), line(record.channel(row))) for row in channels],
+    )
+
+
 def lines(session: Session, *, reveal: bool = False) -> Iterable[str]:
     """A whole session."""
-    findings, channels = list(session.findings), session.channels
-    for found in findings:
-        yield line(record.finding(found, reveal=reveal))
-    for row in channels:
-        yield line(record.channel(row))
-    yield line(record.summary(session.summary, findings, channels))
+    parts: list[Lines] = session.digests or [digest(list(session.findings), session.channels, reveal=reveal)]
+    for kind in (0, 1):
+        yield from (text for _, text in sorted((row for part in parts for row in part[kind]), key=itemgetter(0)))
+    yield line(record.summary(session.summary))
 
 
 def write(session: Session, out: TextIO, *, reveal: bool = False) -> None:

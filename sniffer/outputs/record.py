@@ -165,12 +165,8 @@ def _moment(text: str) -> int | None:
         return None
 
 
-def summary(total: Summary, findings: list[Finding], channels: list[Channel]) -> dict[str, Any]:
+def summary(total: Summary) -> dict[str, Any]:
     """What was read, what was not, and how much was found."""
-    severities = {str(s): sum(f.severity is s for f in findings) for s in reversed(Severity)}
-    verdicts: dict[str, int] = {}
-    for row in channels:
-        verdicts[str(row.encryption)] = verdicts.get(str(row.encryption), 0) + 1
     return {
         "type": "summary",
         "schema": SCHEMA,
@@ -194,6 +190,6 @@ def summary(total: Summary, findings: list[Finding], channels: list[Channel]) ->
         "anomalies": dict(total.anomalies.most_common()),
         "reassembly": dict((total.reassembly + total.fragments).most_common()),
         "bugs": dict(total.bugs.most_common()),
-        "findings": {name: count for name, count in severities.items() if count},
-        "channels": verdicts,
+        "findings": {str(s): total.severities[str(s)] for s in reversed(Severity) if total.severities[str(s)]},
+        "channels": dict(sorted(total.verdicts.items())),
     }
