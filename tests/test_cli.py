@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
@@ -28,12 +28,19 @@ def rows(done: subprocess.CompletedProcess[str]) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def spent() -> float:
+    """Processor seconds of all processes begun here and ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_answers_at_once():
+    """Processor seconds, for the wall clock measures the neighbours too."""
     best = 9.0
     for _ in range(5):
-        start = time.perf_counter()
+        start = spent()
         done = cleartap("--help")
-        best = min(best, time.perf_counter() - start)
+        best = min(best, spent() - start)
         assert done.returncode == 0
         assert "scan" in done.stdout
     assert best < 0.2
