@@ -12,7 +12,7 @@ from sniffer.errors import CaptureError, UsageError
 
 # Each is a module here with ``add(subparsers)``, which sets ``run=`` to a function from the arguments to the exit code.
 # They import what is heavy only when they run, so that --help answers at once.
-COMMANDS = ("scan", "channels", "watch", "doctor", "protocols", "rules")
+COMMANDS = ("scan", "channels", "watch", "state", "doctor", "protocols", "rules")
 
 EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE, EXIT_UNREADABLE = 0, 1, 2, 3
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_CHANNELS_SHOWN = 25
 MAX_FINDINGS_SHOWN = 12
 
-_SEVERITY_STYLE = {
+SEVERITY_STYLE = {
     Severity.CRITICAL: "bold white on red",
     Severity.HIGH: "bold red",
     Severity.MEDIUM: "yellow",
@@ -34,7 +34,7 @@ _SEVERITY_STYLE = {
     Severity.INFO: "dim",
 }
 # In the order of the table: what calls for action first.
-_VERDICT_STYLE = {
+VERDICT_STYLE = {
     Encryption.STRIPPED: "bold red",
     Encryption.REFUSED: "red",
     Encryption.DECLINED: "red",
@@ -44,7 +44,7 @@ _VERDICT_STYLE = {
     Encryption.UNKNOWN: "dim",
     Encryption.ENCRYPTED: "green",
 }
-_OUTCOME_STYLE = {"accepted": "bold red", "rejected": "green", "unknown": "dim"}
+OUTCOME_STYLE = {"accepted": "bold red", "rejected": "green", "unknown": "dim"}
 
 
 def write(session: Session, console: Console, *, reveal: bool = False, everything: bool = False) -> None:
@@ -65,7 +65,7 @@ def _head(summary: Summary, findings: list[Finding]) -> RenderableType:
     name = clean(summary.sources[0]) if len(summary.sources) == 1 else plural(len(summary.sources), "capture")
     counts = {s: sum(f.severity is s for f in findings) for s in reversed(Severity)}
     line = Text.assemble((name, "bold"), f" · {read}\n")
-    shown = [(f" {count} {severity} ", _SEVERITY_STYLE[severity]) for severity, count in counts.items() if count]
+    shown = [(f" {count} {severity} ", SEVERITY_STYLE[severity]) for severity, count in counts.items() if count]
     if not shown:
         return line.append("nothing found in the clear", "green")
     for part in shown:
@@ -88,12 +88,12 @@ def findings_view(findings: list[Finding], channels: dict[str, Channel], *, reve
 def _group(group: list[Finding], channel: Channel | None, reveal: bool, each: int) -> RenderableType:
     first = group[0]
     title = Text.assemble(
-        ("● ", _SEVERITY_STYLE[max(f.severity for f in group)].replace("white on ", "")),
+        ("● ", SEVERITY_STYLE[max(f.severity for f in group)].replace("white on ", "")),
         (f"{clean(first.client[0])} → {endpoint(clean(first.server[0]), first.server[1])}", "bold"),
         f"  {first.protocol}/{first.transport}",
     )
     if channel is not None:
-        title.append(f"  {channel.encryption}", _VERDICT_STYLE[channel.encryption])
+        title.append(f"  {channel.encryption}", VERDICT_STYLE[channel.encryption])
     if first.path:
         title.append(f"  via {clean(' '.join(first.path))}", "dim")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
@@ -121,11 +121,11 @@ def _row(found: Finding, reveal: bool) -> tuple[RenderableType, ...]:
     shown = "" if found.rule.category is Category.CHANNEL else clean(found.secret.reveal(), 200) if reveal else found.secret.mask
     times = f" ×{found.count}" if found.count > 1 else ""
     return (
-        Text(str(found.severity), _SEVERITY_STYLE[found.severity]),
+        Text(str(found.severity), SEVERITY_STYLE[found.severity]),
         Text(f"{clean(found.title)}{times}"),
         Text(clean(found.username or "", 34)),
         Text(shown),
-        Text(outcome, _OUTCOME_STYLE.get(outcome, "")),
+        Text(outcome, OUTCOME_STYLE.get(outcome, "")),
         Text(f"frame {found.frame}" if found.frame else ""),
     )
 
@@ -139,14 +139,14 @@ def ledger_view(channels: list[Channel], limit: int) -> RenderableType:
         table.add_column(name, overflow="fold" if name == "why" else "ellipsis", no_wrap=name != "why", max_width=None if name == "why" else 45)
     table.add_column("sessions", justify="right")
     table.add_column("data", justify="right", no_wrap=True)
-    rank = {verdict: place for place, verdict in enumerate(_VERDICT_STYLE)}
+    rank = {verdict: place for place, verdict in enumerate(VERDICT_STYLE)}
     ordered = sorted(channels, key=lambda c: (-max(c.findings, default=-1), rank[c.encryption], c.server, c.port))
     for row in ordered[:limit]:
         table.add_row(
             clean(row.client),
             endpoint(row.server, row.port),
             f"{row.protocol}/{row.transport}",
-            Text(str(row.encryption), _VERDICT_STYLE[row.encryption]),
+            Text(str(row.encryption), VERDICT_STYLE[row.encryption]),
             clean(_why(row), 90),
             f"{row.sessions:,}",
             size(row.client_bytes + row.server_bytes),

@@ -28,15 +28,16 @@ CHANNEL_COLUMNS = (
 def write_findings(session: Session, out: TextIO, *, reveal: bool = False) -> None:
     """One row a finding; ``reveal`` adds the column ``secret.value``."""
     columns = (*FINDING_COLUMNS, "secret.value") if reveal else FINDING_COLUMNS
-    _write(out, columns, (record.finding(found, reveal=reveal) for found in session.findings))
+    write(out, columns, (record.finding(found, reveal=reveal) for found in session.findings))
 
 
 def write_channels(session: Session, out: TextIO) -> None:
     """One row a channel."""
-    _write(out, CHANNEL_COLUMNS, map(record.channel, session.channels))
+    write(out, CHANNEL_COLUMNS, map(record.channel, session.channels))
 
 
-def _write(out: TextIO, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
+def write(out: TextIO, columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
+    """Records as rows; a column is named by the way to its field."""
     writer = csv.writer(out)
     writer.writerow(columns)
     writer.writerows([cell(_value(row, column)) for column in columns] for row in rows)

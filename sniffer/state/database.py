@@ -71,6 +71,8 @@ def _explain(path: Path, error: sqlite3.Error) -> StateError:
         return StateCorrupt(f"{path}: the state database is damaged ({error})")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StateError(f"{path}: another process has been writing for more than {BUSY_SECONDS:.0f} s")
+    if code == sqlite3.SQLITE_READONLY:
+        return StateError(f"{path}: this account may not write it or beside it, which SQLite must even to read it; run this as the account that watches")
     return StateError(f"{path}: {error}")
 
 
