@@ -207,6 +207,13 @@ class Metrics:
                     self._series.add(f"sink_{what}_total", label, count)
                 self._series.latest("sink_last_success_timestamp_seconds", label, stat.last_success or 0)
 
+    def retire(self, sinks: Iterable[str]) -> None:
+        """Receivers that are no longer configured: what waits for them is nobody's concern, what was counted stays."""
+        with self._lock:
+            for name in sinks:
+                label = (self._series.named(name, SINK),)
+                self._series.at("sink_queue_length")[label] = self._series.at("sink_queue_bytes")[label] = 0
+
     def workers(self, n: int, restarts: int) -> None:
         """How many run, and how often one had to be started again since the beginning."""
         with self._lock:

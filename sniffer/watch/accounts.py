@@ -48,7 +48,7 @@ class _Rate:
     bits: int = 0
     dropped: int = 0
     parts: dict[int, _Part] = field(default_factory=dict)
-    heard: int = 0  # by the clock, nanoseconds
+    heard: int = 0  # when it last spoke: monotonic nanoseconds, since the clock may be set
 
 
 class Accounts:
@@ -58,7 +58,7 @@ class Accounts:
         self._status, self._metrics = status, metrics
         now, clock = time.monotonic(), time.time_ns()
         self._live = {source.name for source in sources if source.live}
-        self._links = {source.name: _Rate(now, heard=clock) for source in sources}
+        self._links = {source.name: _Rate(now, heard=time.monotonic_ns()) for source in sources}
         self._steps: dict[int, tuple[int, float]] = {}
         self._active: dict[int, int] = {}
         self._at: dict[int, int] = dict.fromkeys(range(workers), clock)  # when each worker made its last report
@@ -97,7 +97,7 @@ class Accounts:
             part.lost += lost
             self._metrics.lost(link.name, "worker", lost)
         if link.counters.packets > part.packets:
-            rate.heard = time.time_ns()
+            rate.heard = time.monotonic_ns()
         part.packets, part.bytes, part.dropped = link.counters.packets, link.counters.bytes, link.counters.dropped
         part.problem, part.ended = link.problem, link.ended
         # What was lost with a worker had been read, though nothing came of it: it is counted once, as lost.
@@ -122,9 +122,9 @@ class Accounts:
             self._metrics.ended(name, worker=number)
         self._status.active = sum(self._active.values())
 
-    def tick(self, workers: int, restarts: int) -> None:
-        """Bring sums and rates up to date."""
-        now = time.monotonic()
+    def tick(self, workers: int, restarts: int, silent_minutes: int = 0) -> None:
+        """Bring sums and rates up to date. A link is called silent after so many minutes; 0 for never."""
+        now, heard = time.monotonic(), self._live_ages()
         for name, rate in self._links.items():
             shown = self._status.links[name]
             parts = list(rate.parts.values())
@@ -135,6 +135,7 @@ class Accounts:
             shown.problem = next((part.problem for part in parts if part.problem), None)
             shown.up = shown.problem is None and not _over(rate)
             self._metrics.link(name, up=shown.up)
+            shown.silent = 0 < silent_minutes * 60_000_000_000 <= heard.get(name, 0)
             if now - rate.at >= RATE_OVER:
                 shown.packet_rate = (shown.packets - rate.packets) / (now - rate.at)
                 shown.bit_rate = (shown.bytes * 8 - rate.bits) / (now - rate.at)
@@ -145,7 +146,13 @@ class Accounts:
 
     def heard(self) -> dict[str, int]:
         """When each link that is to speak last did, by the clock (nanoseconds since the epoch)."""
-        return {name: rate.heard for name, rate in self._links.items() if name in self._live and not _over(rate)}
+        clock = time.time_ns()
+        return {name: clock - age for name, age in self._live_ages().items()}
+
+    def _live_ages(self) -> dict[str, int]:
+        """For how long (nanoseconds) each link that is to speak has not."""
+        now = time.monotonic_ns()
+        return {name: now - rate.heard for name, rate in self._links.items() if name in self._live and not _over(rate)}
 
     def watched(self) -> int:
         """The time (nanoseconds since the epoch) up to which everything that was read has been reported."""

@@ -64,7 +64,6 @@ class Crew:
         self._key, self._filter, self._strict = key, filter, strict
         self.places = [Place(number, sources) for number, sources in enumerate(shares)]
         self.restarts = 0
-        self.unread = 0  # messages that could not be understood
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["sniffer.watch.preload"])
         self._stopping = False
@@ -101,6 +100,10 @@ class Crew:
     def done(self) -> bool:
         """Whether all have read everything there was, or none is left of a crew that was told to stop."""
         return all(place.done or (self._stopping and place.end is None) for place in self.places)
+
+    def untold(self) -> list[Place]:
+        """Places whose workers live and have not told their last."""
+        return [place for place in self.places if place.end is not None and not place.done]
 
     def hear(self, take: Callable[[Message], None], lost: Callable[[Place], None]) -> None:
         """Take what has come; tell of workers that died, and fill their places again when it is time."""

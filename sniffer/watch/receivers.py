@@ -31,6 +31,13 @@ def open_sinks(config: Config) -> list[Sink]:
     return [open_sink(output, config.sensor, resend_minutes=config.alerts.resend_minutes) for output in config.outputs]
 
 
+def needs_anew(running: Config, wanted: Config) -> bool:
+    """Whether receivers are to be opened again though their own settings are the same: Alertmanager is told with each
+    alert how long it is to be believed, which follows from ``[alerts] resend_minutes``.
+    """
+    return running.alerts.resend_minutes != wanted.alerts.resend_minutes and any(output.type == "alertmanager" for output in wanted.outputs)
+
+
 class Receivers:
     """Delivers from the state's queues; ``stats`` as they stood at the last look."""
 

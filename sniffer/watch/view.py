@@ -109,8 +109,7 @@ class LiveView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown = self._hidden = 0
-        self._live = Live(Text("starting …"), console=console, auto_refresh=False, transient=True)
-        self._live.start()
+        self._live = Live(Text(""), console=console, auto_refresh=False, transient=True)
 
     def finding(self, shown: Shown) -> None:
         if self._shown >= MOST_LINES:
@@ -126,6 +125,7 @@ class LiveView:
         if self._hidden:
             self._console.print(Text(f"         … and {self._hidden:,} more findings", "dim"))
         self._shown = self._hidden = 0
+        self._live.start()  # not before, or a start that fails would leave the terminal without its cursor
         self._live.update(screen(status), refresh=True)
 
     def close(self, status: Status) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import select
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sniffer.config import NEEDS_RESTART, changed
@@ -16,7 +18,7 @@ from sniffer.watch.crew import Crew
 from sniffer.watch.journal import Journal
 from sniffer.watch.notify import Notifier
 from sniffer.watch.opening import give_up, reachable
-from sniffer.watch.receivers import Receivers, open_sinks
+from sniffer.watch.receivers import Receivers, needs_anew, open_sinks
 from sniffer.watch.recorder import Recorder, Said
 from sniffer.watch.signals import Signals
 from sniffer.watch.status import Status
@@ -71,7 +73,8 @@ class Watcher:
         self._turned = self._there = time.monotonic()
         self._ticked = self._pruned = 0.0
         self._problems: dict[str, str | None] = {}
-        self._watching = False
+        self._watching = self._sourceless = False
+        self._undo = ExitStack()
 
     # What the endpoint asks, from its threads.
 
@@ -95,18 +98,12 @@ class Watcher:
 
     def run(self) -> int:
         """Watch until stopped, or until every source has ended; the exit code."""
-        with Signals() as signals:
+        with Signals() as signals, self._undo:
+            self._undo.callback(self._crew.tidy)
             self._give_up()
             self._begin()
-            try:
-                code = self._loop(signals)
-            finally:
-                self._crew.close()
-                self._crew.tidy()
-                self._state.close()
-                if self._endpoint is not None:
-                    self._endpoint.stop()
-            self._view.close(self.status)
+            code = self._loop(signals)
+        self._view.close(self.status)
         return code
 
     def _give_up(self) -> None:
@@ -125,6 +122,8 @@ class Watcher:
         config = self._config
         limits = {output.name: output.queue_mb << 20 for output in config.outputs}
         self._state = State(config.state.path, sensor=config.sensor, retention_days=config.state.retention_days, max_bytes=config.state.max_mb << 20, limits=limits)
+        self._undo.callback(self._state.close)
+        self._undo.callback(self._crew.close)
         for notice in self._state.notices:
             self._view.note(notice, bad=True)
         self._recorder = Recorder(self._state, config, self._sinks, self._key)
@@ -135,6 +134,7 @@ class Watcher:
         self._receivers.start()
         self._measure()  # what goes on from an earlier run does not begin at 0 at the first scrape
         if self._endpoint is not None:
+            self._undo.callback(self._endpoint.stop)
             self._endpoint.start()
             host, port = self._endpoint.address
             self._view.note(f"metrics on {'https' if config.metrics.web_config else 'http'}://{host}:{port}/metrics")
@@ -171,6 +171,9 @@ class Watcher:
             self._turn(signals)
             if signals.stops > most:
                 return EXIT_AT_ONCE
+        for place in self._crew.untold():
+            self._accounts.died(place.number)
+            self._view.note(f"worker {place.number} was not done after {LAST_REPORTS:.0f} s; what it had read since its last report is lost", bad=True)
         self._crew.close()
         self._accounts.tick(0, self._crew.restarts)
         self._links()
@@ -187,7 +190,7 @@ class Watcher:
             self._state.stopped(time.time_ns())
         except StateError as error:
             self._view.note(str(error), bad=True)
-        broken = any(link.problem for link in self.status.links.values())
+        broken = self._sourceless or any(link.problem for link in self.status.links.values())
         return EXIT_UNREADABLE if broken and not signals.stops else EXIT_CLEAN
 
     def _turn(self, signals: Signals) -> None:
@@ -210,12 +213,13 @@ class Watcher:
 
     def _lost(self, place: Place) -> None:
         self._accounts.died(place.number)
+        self._sourceless = self._sourceless or place.done
         what = "is started again" if not place.done else "had what cannot be read again: its source is lost"
         self._view.note(f"worker {place.number} died and {what}; what it had read since its last report is lost", bad=True)
 
     def _tick(self) -> None:
         """Everything that is due twice a second."""
-        self._accounts.tick(self._crew.alive, self._crew.restarts)
+        self._accounts.tick(self._crew.alive, self._crew.restarts, self._config.alerts.silent_minutes)
         self._links()
         self._receivers.look()
         self._journal.say(*self._accounts.conditions(), *self._receivers.conditions())
@@ -241,11 +245,14 @@ class Watcher:
             return  # the next commit says why
 
     def _links(self) -> None:
-        """Say of each link when something is wrong with it, and when it is well again."""
-        for name, link in self.status.links.items():
-            if link.problem != self._problems.get(name):
-                self._view.note(link.problem or f"{name}: well again", bad=link.problem is not None)
-                self._problems[name] = link.problem
+        """Say of each link, and of the endpoint, when something is wrong with it, and when it is well again."""
+        problems = {name: link.problem for name, link in self.status.links.items()}
+        if self._endpoint is not None:
+            problems["the metrics' web configuration"] = self._endpoint.problem
+        for name, problem in problems.items():
+            if problem != self._problems.get(name):
+                self._view.note(problem or f"{name}: well again", bad=problem is not None)
+                self._problems[name] = problem
 
     def _gone(self) -> bool:
         """Whether all interfaces have been removed, for good as far as we are concerned."""
@@ -265,19 +272,26 @@ class Watcher:
     def _reload(self) -> None:
         """SIGHUP: what can be changed while it runs is changed, the rest is said."""
         try:
-            config = self._reread()
-            names = changed(self._config, config)
-            sinks = open_sinks(config) if "output" in names or "outputs" in names else self._sinks
+            wanted = self._reread()
+            names = changed(self._config, wanted)
+            sinks = open_sinks(wanted) if "output" in names or needs_anew(self._config, wanted) else self._sinks
         except UsageError as error:
             self._view.note(f"the configuration was not taken: {error}", bad=True)
             return
-        self.metrics.may_have([(entry.rule or "*", entry.severity) for entry in config.severities])
+        self.metrics.may_have([(entry.rule or "*", entry.severity) for entry in wanted.severities])
+        self._config = replace(wanted, **{name: getattr(self._config, name) for name in NEEDS_RESTART})
         if sinks is not self._sinks:
-            self._receivers.replace(sinks, 5.0)
-            self._sinks = sinks
-            self._state.limits = {output.name: output.queue_mb << 20 for output in config.outputs}
-        self._recorder.configure(config, sinks)
+            self._exchange(sinks)
+        self._recorder.configure(self._config, sinks)
         later = [name for name in names if name in NEEDS_RESTART]
-        self._config = config
         now = [name for name in names if name not in NEEDS_RESTART]
         self._view.note(f"configuration read again: {', '.join(now) or 'nothing'} changed" + (f"; {', '.join(later)} only after a restart" if later else ""), bad=bool(later))
+
+    def _exchange(self, sinks: Sequence[Sink]) -> None:
+        """Other receivers; of those that are gone nobody is to be alarmed any more."""
+        gone = {sink.name for sink in self._sinks} - {sink.name for sink in sinks}
+        self._receivers.replace(sinks, 5.0)
+        self._sinks = list(sinks)
+        self._state.limits = {output.name: output.queue_mb << 20 for output in self._config.outputs}
+        self._journal.say(*(Said("sink/undelivered", name, False) for name in gone))
+        self.metrics.retire(gone)

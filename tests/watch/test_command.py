@@ -230,6 +230,18 @@ def test_reload_changes_what_can_be_changed_and_says_the_rest(folder):
         assert watch.stop() == 0
 
 
+def test_a_stream_lost_with_its_worker_gives_3(folder):
+    pipe = folder / "pipe"
+    os.mkfifo(pipe, 0o644)
+    with Watch(folder, str(pipe)) as watch, pipe.open("wb", buffering=0) as writer:
+        writer.write((PCAPS / "ftp" / "accepted.pcap").read_bytes())
+        watch.wait("credential/ftp")
+        (worker,) = watch.workers()
+        os.kill(worker, signal.SIGKILL)
+        assert watch.process.wait(20) == 3, watch.log()
+        assert "its source is lost" in watch.log()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -252,8 +264,12 @@ def test_wrong_usage(folder, arguments, code, says):
 
 def test_only_one_watch_a_state(folder):
     with Watch(folder, "--hold", str(DEMO)) as watch:
-        second = Watch(folder, str(DEMO))
+        scratch = folder / "tmp"
+        scratch.mkdir()
+        scratch.chmod(0o1777)
+        second = Watch(folder, str(DEMO), env={"TMPDIR": str(scratch)})
         done = subprocess.run(second.command, cwd=ROOT, capture_output=True, text=True, timeout=30, env=second.env, check=False)
         assert done.returncode == 3
         assert "in use" in done.stderr
+        assert list(scratch.iterdir()) == []
         assert watch.stop() == 0

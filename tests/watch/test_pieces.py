@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -280,6 +281,24 @@ def test_drops_and_shedding_are_conditions():
     kept.tick(1, 0)
     assert {(said.rule, said.count) for said in kept.conditions()} == {("capture/dropping", 7), ("capture/shedding", 1)}
     assert status.dropped == 7
+
+
+def test_a_clock_that_is_set_makes_no_link_silent(monkeypatch):
+    kept, status, _ = accounts()
+    kept.take(message(0, link(100)))
+    real = time.time_ns
+    for moved in (3_600_000_000_000, -3_600_000_000_000):
+        monkeypatch.setattr(time, "time_ns", lambda moved=moved: real() + moved)
+        assert abs(kept.heard()["eth1"] - time.time_ns()) < 60_000_000_000
+    kept.tick(1, 0, silent_minutes=5)
+    assert not status.links["eth1"].silent
+    mono = time.monotonic_ns
+    monkeypatch.setattr(time, "monotonic_ns", lambda: mono() + 300_000_000_000)
+    assert time.time_ns() - kept.heard()["eth1"] >= 300_000_000_000
+    kept.tick(1, 0, silent_minutes=5)
+    assert status.links["eth1"].silent
+    kept.tick(1, 0, silent_minutes=0)
+    assert not status.links["eth1"].silent
 
 
 def test_the_heartbeat_waits_for_the_slowest_worker():

@@ -1,0 +1,97 @@
+"""The parent by itself: what a reload exchanges, what it says of its endpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from sniffer.config import AlertSettings, Config, MetricsSettings, OutputSettings, StateSettings
+from sniffer.watch.receivers import needs_anew
+from sniffer.watch.recorder import Said
+from sniffer.watch.watcher import Watcher
+from tests.watch.test_crew import KEY, nowhere
+from tests.watch.test_recorder import Sink
+
+
+class Notes:
+    """A view that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, bool]] = []
+
+    def finding(self, shown) -> None: ...
+    def refresh(self, status) -> None: ...
+    def close(self, status) -> None: ...
+
+    def note(self, text: str, *, bad: bool = False) -> None:
+        self.said.append((text, bad))
+
+
+def configured(path, *names: str) -> Config:
+    outputs = tuple(OutputSettings(name=name, type="file") for name in names)
+    return Config(sensor="test", state=StateSettings(path=str(path / "state.sqlite")), metrics=MetricsSettings(listen=""), outputs=outputs)
+
+
+@pytest.fixture
+def watcher(tmp_path) -> Iterator[Watcher]:
+    made = Watcher(configured(tmp_path, "kept", "gone"), [nowhere()], [Sink("kept"), Sink("gone")], KEY, Notes(), reread=lambda: configured(tmp_path, "kept"))
+    made._crew.prepare(drop=False)
+    with made._undo:
+        made._begin()
+        yield made
+        made._receivers.stop(5.0)
+
+
+def test_of_a_receiver_that_is_configured_no_more_nobody_is_alarmed(watcher, monkeypatch):
+    monkeypatch.setattr("sniffer.watch.watcher.open_sinks", lambda config: [Sink(output.name) for output in config.outputs])
+    watcher._journal.say(Said("sink/undelivered", "gone", True, "gone, 7 waiting"))
+    watcher._journal.commit(watcher._receivers, force=True)
+    assert [alert.channel for alert in watcher._state.alerts() if alert.rule == "sink/undelivered"] == ["gone"]
+    watcher.metrics.sinks({"gone": SimpleNamespace(queued=7, queued_bytes=70, sent=3, failures=2, lost=1, last_success=1)})
+    watcher._reload()
+    watcher._journal.commit(watcher._receivers, force=True)
+    assert [alert for alert in watcher._state.alerts() if alert.rule == "sink/undelivered"] == []
+    found = watcher.metrics.snapshot()
+    assert [found[f"cleartap_sink_{name}"][("gone",)] for name in ("queue_length", "queue_bytes", "sent_total", "lost_total")] == [0, 0, 3, 1]
+
+
+def test_what_needs_a_restart_is_said_at_each_reload_and_not_half_taken(watcher, tmp_path):
+    wanted = configured(tmp_path, "kept", "gone")
+    watcher._reread = lambda: Config(**{**{name: getattr(wanted, name) for name in ("state", "metrics", "outputs")}, "sensor": "another"})
+    for _ in range(2):
+        watcher._reload()
+        assert "sensor only after a restart" in watcher._view.said[-1][0]
+    assert watcher._recorder._config.sensor == "test", "the ids of its conditions hold the name"
+
+
+def test_a_web_configuration_that_cannot_be_read_is_said(watcher):
+    watcher._endpoint = SimpleNamespace(problem="web.yaml: no such file")
+    watcher._links()
+    watcher._links()
+    watcher._endpoint.problem = None
+    watcher._links()
+    assert watcher._view.said[-2:] == [("web.yaml: no such file", True), ("the metrics' web configuration: well again", False)]
+
+
+def test_what_a_worker_did_not_tell_in_time_is_said_and_on_record(watcher, monkeypatch):
+    monkeypatch.setattr("sniffer.watch.watcher.LAST_REPORTS", 0.0)
+    assert watcher._stop(SimpleNamespace(stops=1, fileno=lambda: -1, clear=lambda: None)) == 0
+    assert any("was not done after" in text and bad for text, bad in watcher._view.said)
+    assert [interval.reason for interval in watcher._state.intervals()] == ["worker 0 died"]
+
+
+def test_alertmanager_is_opened_anew_when_alerts_are_to_be_believed_longer():
+    mine = Config(outputs=(OutputSettings(name="am", type="alertmanager"),))
+    longer = Config(outputs=mine.outputs, alerts=AlertSettings(resend_minutes=600))
+    assert needs_anew(mine, longer)
+    assert not needs_anew(mine, mine)
+    assert not needs_anew(Config(), Config(alerts=longer.alerts))
+
+
+def test_the_main_loop_standing_still_is_not_healthy(watcher):
+    assert watcher.healthy() is None
+    watcher._turned = time.monotonic() - 31
+    assert watcher.healthy() is not None
