@@ -43,8 +43,8 @@ def connect(url: str) -> Stream:
         raise UsageError(f"{url}: a pcap-over-IP server is named tcp://HOST:PORT")
     try:
         sock = socket.create_connection((host, port), CONNECT_WAIT)
-    except OSError as error:
-        raise CaptureError(f"{url}: cannot connect: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:  # a host whose name IDNA does not take
+        raise CaptureError(f"{url}: cannot connect: {getattr(error, 'strerror', None) or error}") from None
     sock.settimeout(None)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):

@@ -167,8 +167,15 @@ class Crew:
         mine, its = socket.socketpair()
         plan = Plan(place.number, place.generation, self._key, place.sources, self._filter, self._strict)
         process = self._context.Process(target=worker.main, args=(plan, its), name=f"cleartap-worker-{place.number}", daemon=True)
-        process.start()
-        its.close()
+        try:
+            process.start()
+        except (OSError, EOFError):  # no room for one more process, or the fork server died of that; tried again, as after a death
+            mine.close()
+            place.since = time.monotonic()
+            self._leave(place)
+            return
+        finally:
+            its.close()
         place.process, place.end, place.inbox = process, mine, Inbox(mine)
         place.since = place.heard = time.monotonic()
         place.received = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from sniffer.errors import StateError
 from sniffer.watch.recorder import Said
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Journal:
 
     def _commit(self, receivers: Receivers, force: bool) -> bool:
         """One transaction; whether it was written."""
+        if self._recorder.damaged and not self._renew(receivers):
+            return False
         was, before = self.trouble, time.thread_time()
         self._recorder.unwatched(self._accounts.unread())
         recorded = self._recorder.commit(time.time_ns(), self._said.values(), self._accounts.heard(), watched=self._accounts.watched(), force=force)
@@ -88,11 +91,20 @@ class Journal:
                 self._status.findings[str(shown.severity)] += 1
             self._view.finding(shown)
 
-    def _renew(self, receivers: Receivers) -> None:
-        """The state is damaged: set aside, and a new one begun."""
-        receivers.stop(1.0)
-        self._state.renew()
-        self._state.begin(time.time_ns())
+    def _renew(self, receivers: Receivers) -> bool:
+        """The state is damaged: set aside, and a new one begun; whether that could be done by now.
+
+        A delivery that still waits for its receiver has the damaged file open: the last to close it would remove the new one's log.
+        """
+        if not receivers.stop(1.0):
+            return False
+        try:
+            self._state.renew()
+            self._state.begin(time.time_ns())
+        except StateError as error:
+            self.trouble = self._status.trouble = self._recorder.trouble = str(error)
+            return False
         receivers.replace(receivers.sinks, 0.0)
-        self._recorder.damaged = False
+        self._recorder.renewed()
         self._view.note(self._state.notices[-1], bad=True)
+        return True

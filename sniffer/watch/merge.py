@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # Nanoseconds until a packet can be read for certain: the ring's RETIRE_AFTER, and what the kernel's timer may be late.
 # Until then one of another link may still come that was before it.
 HOLD = 80_000_000
+# What comes while the links are read may be later than the reading's begin by so much.
+AHEAD = 1_000_000_000
 # A read of so many bytes may have left more behind.
 FULL = 4 << 20
 # Held back at the most; beyond it order gives way to memory.
@@ -38,7 +40,8 @@ class Merger:
                 horizon = min(horizon, int(frames.time[-1]))
         merged = together(parts)
         ready = int(np.searchsorted(merged.time, horizon, "right"))
-        if len(merged.buffer) > MAX_HELD:
+        # Packets of the future: the clock was set back, and they would be held until it has caught up.
+        if len(merged.buffer) > MAX_HELD or int(merged.time[-1]) > now + AHEAD:
             ready = len(merged)
         self._held = _part(merged, slice(ready, None)) if ready < len(merged) else None
         return _part(merged, slice(0, ready)) if ready else None

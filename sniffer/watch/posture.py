@@ -66,6 +66,11 @@ class Posture:
         while len(self._told) > MAX_TOLD:
             self._told.popitem(last=False)
 
+    def begin_anew(self) -> None:
+        """The record is gone: all that lasts is to be told again."""
+        self._told.clear()
+        self._now.clear()
+
     def forget(self) -> None:
         """It is not: the next look tells it again."""
         self._now.clear()

@@ -94,6 +94,11 @@ class Recorder:
         """Times in which something was not watched, for the record; the latest, should it have to wait long."""
         self._intervals = [*self._intervals, *intervals][-MAX_INTERVALS:]
 
+    def renewed(self) -> None:
+        """The state was begun anew: what the ledger itself finds is to be on record there too."""
+        self.damaged = False
+        self._posture.begin_anew()
+
     def take(self, report: Report) -> None:
         """A worker's report; recorded with the next commit."""
         self.pending.add(report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import select
 import signal
 import time
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sniffer import transport
 from sniffer.capture.privileges import no_dumps
+from sniffer.cycles import rare_collections
 from sniffer.decode.filter import compile_filter
 from sniffer.watch.boundary import Boundary
 from sniffer.watch.merge import Merger
@@ -205,10 +205,7 @@ def main(plan: Plan, parent: socket.socket) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     no_dumps()
-    # Flows hold no cycles, and looking for them every 700 objects costs a sixth of the time.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    with Boundary(f"worker {plan.number}"):
+    with Boundary(f"worker {plan.number}"), rare_collections():
         try:
             Worker(plan, parent).run()
         except (BrokenPipeError, ConnectionResetError):

@@ -115,6 +115,24 @@ def test_a_worker_that_dies_at_once_is_started_ever_more_slowly():
     assert place.pause == crew.LONGEST_PAUSE
 
 
+def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch):
+    fails = [EOFError(), OSError(11, "Resource temporarily unavailable")]
+
+    def start(self) -> None:
+        if fails:
+            raise fails.pop()
+        real_start(self)
+
+    team = Crew([nowhere()], KEY)
+    kind = team._context.Process
+    real_start = kind.start
+    monkeypatch.setattr(kind, "start", start)
+    with Heard(team) as heard:
+        assert team.alive == 0
+        heard.listen(lambda: heard.messages)
+        assert (team.restarts, heard.lost) == (2, [])
+
+
 def test_no_helper_is_started_that_would_keep_the_privileges_of_the_start():
     code = (
         "import os, pathlib\nfrom sniffer.watch.crew import Crew\ncrew = Crew([], b'k' * 32)\ncrew.prepare(drop=False)\n"

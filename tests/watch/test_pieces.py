@@ -163,6 +163,12 @@ def test_an_answer_read_before_its_question_waits_for_it():
     assert merger.flush() is None
 
 
+def test_a_clock_that_is_set_back_holds_nothing_back():
+    merger, hour = Merger(), 3_600_000_000_000
+    assert merger.put([frames("a", [hour])], hour) is None
+    assert merger.put([frames("b", [5])], 10 + HOLD).time.tolist() == [5, hour]
+
+
 def test_one_capture_of_two_links_is_in_the_order_of_time():
     one = together([frames("a", [1, 4, 9]), replace(frames("b", [2, 3, 11]), vlan=np.full(3, 5, np.int64))])
     assert one.time.tolist() == [1, 2, 3, 4, 9, 11]

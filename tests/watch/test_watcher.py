@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from sniffer.config import AlertSettings, Config, MetricsSettings, OutputSettings, StateSettings
+from sniffer.errors import StateFull
 from sniffer.watch.receivers import needs_anew
 from sniffer.watch.recorder import Said
 from sniffer.watch.watcher import Watcher
@@ -95,3 +96,32 @@ def test_the_main_loop_standing_still_is_not_healthy(watcher):
     assert watcher.healthy() is None
     watcher._turned = time.monotonic() - 31
     assert watcher.healthy() is not None
+
+
+def test_a_damaged_state_is_renewed_when_that_can_be_done(watcher, monkeypatch):
+    """Not while a delivery has the old file open, and not at once where there is no room: the watch goes on meanwhile."""
+    recorder, journal, receivers = watcher._recorder, watcher._journal, watcher._receivers
+    real_stop, busy = receivers.stop, [True]
+    real_renew, full = watcher._state.renew, [True]
+
+    def renew() -> None:
+        if full:
+            full.pop()
+            raise StateFull("no room")
+        real_renew()
+
+    monkeypatch.setattr(receivers, "stop", lambda timeout: not (busy and busy.pop()) and real_stop(timeout))
+    monkeypatch.setattr(watcher._state, "renew", renew)
+    recorder.damaged = True
+    recorder._posture.remember([("channel", "rule")])
+    journal.commit(receivers, force=True)
+    assert (recorder.damaged, busy, full) == (True, [], [True])
+    journal.commit(receivers, force=True)
+    assert recorder.damaged
+    assert journal.trouble == "no room"
+    journal.commit(receivers, force=True)
+    assert not recorder.damaged
+    assert not recorder._posture._told, "the new state is to hold it too"
+    assert journal.trouble == ""
+    assert receivers._delivery.dead() == []
+    assert any("begin anew" in text for text, _ in watcher._view.said)

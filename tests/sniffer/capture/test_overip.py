@@ -199,6 +199,11 @@ def test_urls_that_are_none(url):
         connect(url)
 
 
+def test_a_name_that_no_host_can_have():
+    with pytest.raises(CaptureError, match="cannot connect"):
+        connect(f"tcp://{'a' * 64}.example:99")
+
+
 def test_nobody_there():
     with server() as (url, listener):
         listener.close()
