@@ -1,11 +1,11 @@
-"""Passwords set in SQL text: PostgreSQL's and MySQL's account statements (their reference manuals)."""
+"""Passwords and their stored hashes in SQL text: PostgreSQL's and MySQL's account statements (their reference manuals)."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sniffer.events import Side, Span, Statement
+from sniffer.events import ChallengeResponse, Crack, Side, Span, Statement
 from sniffer.secret import Secret, decode
 
 if TYPE_CHECKING:
@@ -13,56 +13,108 @@ if TYPE_CHECKING:
 
 # A statement is looked at as far as this: account statements are short.
 MAX_TEXT = 64 * 1024
+# The account named before IDENTIFIED stands within this: a name, a host, their quotes.
+_MAX_ACCOUNT = 300
 _QUICK = re.compile(rb"password|identified", re.I)
-_STRING = rb"[eE]?'((?:[^'\\]|''|\\.){1,512})'|\"((?:[^\"\\]|\"\"|\\.){1,512})\"|\$\$([^$]{1,512})\$\$"
-_NAME = rb"[\s;(]*(?:IF\s+(?:NOT\s+)?EXISTS\s+)?[\"'`]?([^\s\"'`;@,()]{1,128})"
-_ROLE = re.compile(rb"\b(CREATE|ALTER)\s+(?:ROLE|USER|GROUP)\b" + _NAME, re.I)
-_PASSWORD = re.compile(rb"\bPASSWORD\s+(?:" + _STRING + rb")", re.I)
-_IDENTIFIED = re.compile(rb"\bIDENTIFIED\s+(?:WITH\s+[\w`'\"]{1,64}\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s+)?(?:" + _STRING + rb")", re.I)
-_SET = re.compile(rb"\bSET\s+PASSWORD\s*(?:FOR\s+[\"'`]?([^\s\"'`@]{1,128})[^=]{0,140})?=\s*(?:(?:PASSWORD|OLD_PASSWORD)\s*\(\s*)?(?:" + _STRING + rb")", re.I)
-_REPLICA = re.compile(rb"\b(?:MASTER|SOURCE)_PASSWORD\s*=\s*(?:" + _STRING + rb")", re.I)
-_REPLICA_USER = re.compile(rb"\b(?:MASTER|SOURCE)_USER\s*=\s*['\"]([^'\"]{1,128})", re.I)
-_OPTION = re.compile(rb"\bOPTIONS\s*\([^)]{0,400}?\bpassword\s+(?:" + _STRING + rb")", re.I)
+_ESCAPED = rb"'((?:[^'\\]|''|\\.){1,512})'"
+_REST = rb"|\"((?:[^\"\\]|\"\"|\\.){1,512})\"|\$\w{0,32}\$([^$]{1,512})\$"
+# A backslash escapes in MySQL's strings, and in PostgreSQL's only after an E (standard_conforming_strings).
+_MYSQL = _ESCAPED + _REST
+_POSTGRESQL = rb"[eE]" + _ESCAPED + rb"|'((?:[^']|''){1,512})'" + _REST
+_NAME = rb"(\"[^\"]{1,128}\"|'[^']{1,128}'|`[^`]{1,128}`|[^\s\"'`;@,()=]{1,128})"
+_ROLE = re.compile(rb"\b(CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:ROLE|USER|GROUP)\b[\s;(]*(?:IF\s+(?:NOT\s+)?EXISTS\s+)?" + _NAME, re.I)
+_ACCOUNT = re.compile(_NAME + rb"(?:\s*@\s*(?:'[^']*'|\"[^\"]*\"|`[^`]*`|[\w.%:-]+))?\s*$")
+_REPLICA_USER = re.compile(rb"\b(?:MASTER_|SOURCE_)?USER\s*=\s*['\"]([^'\"]{1,128})", re.I)
 _OPTION_USER = re.compile(rb"\buser\s+'([^']{1,128})'", re.I)
-_CONNINFO = re.compile(rb"\b(?:host|dbname|hostaddr)\s*=[^']{0,300}?\bpassword=([^\s'\"]{1,256})", re.I)
+_TABLE_USER = re.compile(rb"\bUser`?\s*=\s*['\"]([^'\"]{1,128})", re.I)
+_CONNINFO = re.compile(rb"\b(?:host|dbname|hostaddr|user|port)\s*=[^']{0,300}?\bpassword\s*=\s*([^\s'\"]{1,256})", re.I)
+# What stands before the string when it is the stored hash and not the password: AS '…', USING '…', BY PASSWORD '…'.
+_STORED = re.compile(rb"(?:\bAS|\bUSING|\bBY\s+PASSWORD)\s*$", re.I)
+_MD5 = re.compile(r"md5([0-9a-f]{32})", re.I)
+_SCRAM = re.compile(r"SCRAM-SHA-256\$\d+:[\w+/=]+\$[\w+/=]+:[\w+/=]+")
+_SHA1 = re.compile(r"\*([0-9A-F]{40})", re.I)
+_OLD = re.compile(r"[0-9a-f]{16}", re.I)
+_SHA2 = re.compile(r"\$A\$(\d{3})\$(.{20})([./0-9A-Za-z]{43})", re.S)
+_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0", b"b": b"\b", b"Z": b"\x1a"}
 
 
-def statements(text: bytes, start: int, side: Side = Side.CLIENT) -> Iterator[Statement]:
-    """The passwords a statement sets or names; ``start`` is the stream offset of its first byte."""
+class _Grammar(NamedTuple):
+    """The patterns of one dialect: they differ in what a string is."""
+
+    password: re.Pattern[bytes]
+    identified: re.Pattern[bytes]
+    change: re.Pattern[bytes]
+    replica: re.Pattern[bytes]
+    option: re.Pattern[bytes]
+    function: re.Pattern[bytes]
+    escapes: bool
+
+
+def _grammar(string: bytes, *, escapes: bool) -> _Grammar:
+    text = rb"(?:" + string + rb")"
+    patterns = (
+        rb"\bPASSWORD\s*=?\s*" + text,
+        rb"\bIDENTIFIED\s+(?:(?:WITH|VIA)\s+[\w`'\"]{1,64}\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s*\(?\s*)?" + text,
+        rb"\bSET\s+PASSWORD\s*(?:FOR\s+" + _NAME + rb"[^=]{0,140})?=\s*(?:(?:OLD_)?PASSWORD\s*\(\s*)?" + text,
+        rb"\b(?:(?:MASTER|SOURCE)_PASSWORD|START\s+(?:SLAVE|REPLICA|GROUP_REPLICATION)\b[^;]{0,300}?\bPASSWORD)\s*=\s*" + text,
+        rb"\bOPTIONS\s*\([^)]{0,400}?\bpassword\s+" + text,
+        rb"\b(?:OLD_)?PASSWORD\s*\(\s*" + text + rb"\s*\)",
+    )
+    return _Grammar(*(re.compile(p, re.I) for p in patterns), escapes)
+
+
+_DIALECTS = {False: _grammar(_POSTGRESQL, escapes=False), True: _grammar(_MYSQL, escapes=True)}
+
+
+def statements(text: bytes, start: int, side: Side = Side.CLIENT, *, escapes: bool = False) -> Iterator[Statement | ChallengeResponse]:
+    """The passwords a statement sets or names, and stored hashes as what they are; ``start`` is the stream offset of
+    its first byte. ``escapes``: a backslash escapes in every string (MySQL).
+    """
     if not _QUICK.search(text, 0, MAX_TEXT):
         return
     text = text[:MAX_TEXT]
     seen: set[int] = set()
-    for mechanism, user, found in _matches(text):
+    for mechanism, user, found in _matches(text, _DIALECTS[escapes]):
         group = next((i for i in range(found.re.groups, 0, -1) if found[i] is not None), 0)
         at, end = found.span(group)
         if not group or at in seen or not found[group]:
             continue
         seen.add(at)
-        secret = _unquote(found[group], text[at - 1 : at])
-        yield Statement(span=Span(side, start + at, start + end), mechanism=mechanism, username=decode(user) if user else None, secret=Secret(decode(secret)), where="SQL statement")
+        secret = decode(_unquote(found[group], text[at - 1 : at], escapes=escapes or text[at - 2 : at - 1] in (b"e", b"E")))
+        span, name = Span(side, start + at, start + end), decode(user.strip(b"\"'`")) if user else None
+        if _STORED.search(text, max(0, at - 40), at - 1) or _shape(secret):
+            yield ChallengeResponse(span=span, mechanism=mechanism, username=name, response=Secret(secret, "hash"), where="SQL statement, stored hash", crack=_crack(secret, name))
+        else:
+            yield Statement(span=span, mechanism=mechanism, username=name, secret=Secret(secret), where="SQL statement")
 
 
-def _matches(text: bytes) -> Iterator[tuple[str, bytes | None, re.Match[bytes]]]:
-    role = _ROLE.search(text)
-    verb, user = (role[1].decode().upper(), role[2]) if role else ("", None)
-    for found in _SET.finditer(text):
+def _matches(text: bytes, grammar: _Grammar) -> Iterator[tuple[str, bytes | None, re.Match[bytes]]]:
+    roles = list(_ROLE.finditer(text))
+    for found in grammar.change.finditer(text):
         yield "SET PASSWORD", found[1], found
-    for found in _IDENTIFIED.finditer(text):
-        yield (f"{verb} USER" if verb else "IDENTIFIED BY"), user or _grantee(text), found
-    for found in _REPLICA.finditer(text):
+    for found in grammar.identified.finditer(text):
+        verb, _ = _before(roles, found.start())
+        account = _ACCOUNT.search(text, max(0, found.start() - _MAX_ACCOUNT), found.start())
+        yield (f"{verb} USER" if verb else "IDENTIFIED BY"), account[1] if account else None, found
+    for found in grammar.replica.finditer(text):
         yield "CHANGE MASTER", _first(_REPLICA_USER, text), found
-    for found in _OPTION.finditer(text):
+    for found in grammar.option.finditer(text):
         yield "USER MAPPING", _first(_OPTION_USER, text), found
     for found in _CONNINFO.finditer(text):
-        yield "connection string", None, found
-    if role:
-        for found in _PASSWORD.finditer(text, role.end()):
+        if text.count(b"'", 0, found.start()) % 2:  # inside a string; outside it is a condition
+            yield "connection string", None, found
+    for found in grammar.function.finditer(text):
+        yield "PASSWORD()", _first(_TABLE_USER, text), found
+    for found in grammar.password.finditer(text):
+        verb, user = _before(roles, found.start())
+        if verb:
             yield f"{verb} ROLE", user, found
 
 
-def _grantee(text: bytes) -> bytes | None:
-    return _first(re.compile(rb"\bTO\s+['\"`]?([^\s'\"`@]{1,128})", re.I), text)
+def _before(roles: list[re.Match[bytes]], at: int) -> tuple[str, bytes | None]:
+    """The account statement that a password at ``at`` belongs to: the last one before it."""
+    role = next((r for r in reversed(roles) if r.end() <= at), None)
+    return (role[1].decode().upper(), role[2]) if role else ("", None)
 
 
 def _first(pattern: re.Pattern[bytes], text: bytes) -> bytes | None:
@@ -70,7 +122,30 @@ def _first(pattern: re.Pattern[bytes], text: bytes) -> bytes | None:
     return found[1] if found else None
 
 
-def _unquote(value: bytes, quote: bytes) -> bytes:
-    """A doubled quote stands for one; a backslash escapes what follows."""
-    value = value.replace(quote * 2, quote) if quote in (b"'", b'"') else value
-    return re.sub(rb"\\(.)", rb"\1", value) if quote in (b"'", b'"') else value
+def _unquote(value: bytes, quote: bytes, *, escapes: bool) -> bytes:
+    """A doubled quote stands for one; a backslash escapes what follows, where it does."""
+    if quote not in (b"'", b'"'):
+        return value
+    value = value.replace(quote * 2, quote)
+    return re.sub(rb"\\(.)", lambda found: _LETTERS.get(found[1], found[1]), value, flags=re.S) if escapes else value
+
+
+def _shape(text: str) -> bool:
+    """Whether it is a hash by its form: psql's \\password and backups send these in place of passwords."""
+    return any(pattern.fullmatch(text) for pattern in (_MD5, _SCRAM, _SHA1, _SHA2))
+
+
+def _crack(text: str, user: str | None) -> Crack | None:
+    """Crackers' lines of stored hashes (hashcat's example hashes for modes 12, 28600, 300, 200 and 7401)."""
+    if found := _MD5.fullmatch(text):
+        return Crack("postgresql", 12, Secret(f"{found[1].lower()}:{user}", "hash")) if user else None
+    if _SCRAM.fullmatch(text):
+        return Crack("postgresql-scram", 28600, Secret(text, "hash"))
+    if found := _SHA1.fullmatch(text):
+        return Crack("mysql-sha1", 300, Secret(found[1].lower(), "hash"))
+    if _OLD.fullmatch(text):
+        return Crack("mysql", 200, Secret(text.lower(), "hash"))
+    if found := _SHA2.fullmatch(text):
+        salt, digest = (found[i].encode("latin-1", "replace").hex().upper() for i in (2, 3))
+        return Crack("mysql-sha256crypt", 7401, Secret(f"$mysql$A${found[1]}*{salt}*{digest}", "hash"))
+    return None

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sniffer.dissectors._buffer import Buffer
-from sniffer.dissectors._spec import Match, Spec
+from sniffer.dissectors._mysql_probe import probe
+from sniffer.dissectors._ntlmssp import Exchange
+from sniffer.dissectors._spec import Spec
 from sniffer.dissectors._sqltext import statements
 from sniffer.errors import Malformed
 from sniffer.events import (
@@ -34,16 +36,19 @@ CLIENT_SECURE, CLIENT_PLUGIN_AUTH, CLIENT_LENENC, CLIENT_ZSTD = 0x8000, 0x80000,
 # Held of one packet; rows and blobs beyond it are passed over.
 MAX_PACKET = 1 << 20
 PIECE = 64 * 1024
-_GREETING_MAX = 1024
 _QUERY, _PREPARE, _CHANGE_USER, _QUIT = 3, 22, 17, 1
 _NATIVE, _OLD, _CLEAR, _SHA2, _SHA256 = "mysql_native_password", "mysql_old_password", "mysql_clear_password", "caching_sha2_password", "sha256_password"
-_CLEARTEXT = frozenset((_CLEAR, "dialog", "authentication_pam", "authentication_ldap_sasl_client"))
+_CLEARTEXT = frozenset((_CLEAR, "dialog", "authentication_pam"))
+_TOKENS = frozenset(("authentication_windows_client", "auth_gssapi_client", "authentication_kerberos_client"))
+_SASL = "authentication_ldap_sasl_client"
+# Errors after the password was found right: no access to the database, no such database.
+_RIGHT = frozenset((b"\x14\x04", b"\x19\x04"))
 
 
 class MySql:
     """Greeting, login with the server's verdict, then statements and rows."""
 
-    __slots__ = ("_buffers", "_columns", "_compress", "_expects", "_in", "_login", "_offered", "_over", "_phase", "_plugin", "_resume", "_salt", "_text", "_user")
+    __slots__ = ("_buffers", "_columns", "_compress", "_expects", "_flags", "_in", "_login", "_ntlm", "_offered", "_over", "_phase", "_plugin", "_resume", "_salt", "_text", "_user")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(2 * MAX_PACKET), Buffer(2 * MAX_PACKET))
@@ -53,6 +58,8 @@ class MySql:
         self._user: str | None = None
         self._login: Login | ChallengeResponse | None = None
         self._offered = False
+        self._flags = CLIENT_SECURE  # the client's, as far as COM_CHANGE_USER needs them
+        self._ntlm = Exchange()
         self._compress = False
         self._expects = ""  # what the next client packet of the authentication is
         self._over = [0, 0]
@@ -76,6 +83,7 @@ class MySql:
         self._buffers[side].clear()
         self._over[side] = max(0, self._over[side] - size)
         self._salt, self._expects, self._in, self._text = b"", "", "", []
+        self._ntlm.forget()
         if self._phase != "commands":
             self._phase = "commands"
         return self._settle(Outcome.UNKNOWN)
@@ -125,10 +133,14 @@ class MySql:
     # The client's side.
 
     def _client(self, body: bytes, number: int, at: int, events: list[Event]) -> None:
+        if self._phase == "greeting" and number == 0:
+            self._phase = "commands"  # joined in the middle
         if self._phase in ("greeting", "login"):
             self._handshake_response(body, at, events)
         elif self._phase == "auth":
             self._more_auth(body, at, events)
+        elif number and body and self._in == "infile":
+            events.append(Content(span=Span(Side.CLIENT, at, at + len(body)), data=body, media="text/plain", where="LOCAL INFILE data"))
         elif number == 0 and body:
             self._command(body, at, events)
 
@@ -168,9 +180,18 @@ class MySql:
         place += size + (0 if flags & (CLIENT_LENENC | CLIENT_SECURE) else 1)
         if flags & CLIENT_CONNECT_WITH_DB:
             place = body.find(b"\0", place) + 1 or len(body)
-        plugin = decode(body[place:].split(b"\0", 1)[0])[:64] if flags & CLIENT_PLUGIN_AUTH else ""
-        self._plugin = plugin or self._plugin or _NATIVE
+        if self._phase == "change":
+            place += 2  # the character set
+            self._phase = "auth"
+        self._plugin = self._named(body, place, flags)
+        self._flags = flags
         self._proof(secret, at + where, events)
+
+    def _named(self, body: bytes, place: int, flags: int) -> str:
+        """The plugin that the client answers by. One that cannot name plugins knows but these two."""
+        if not flags & CLIENT_PLUGIN_AUTH:
+            return _NATIVE if flags & CLIENT_SECURE else _OLD
+        return decode(body[place:].split(b"\0", 1)[0])[:64] or self._plugin or _NATIVE
 
     def _old_response(self, body: bytes, at: int, events: list[Event]) -> None:
         """HandshakeResponse320: flags and size in five bytes, user, scramble of eight bytes (3.23 to 4.0)."""
@@ -193,15 +214,31 @@ class MySql:
             return
         span = Span(Side.CLIENT, at, at + len(secret))
         events += self._settle(Outcome.UNKNOWN)
-        if self._plugin in _CLEARTEXT:
-            self._login = Login(span=span, mechanism=self._plugin, username=self._user, secret=Secret(decode(secret.rstrip(b"\0"))), where="authentication data")
+        if self._plugin in _CLEARTEXT or (self._plugin == _SHA256 and len(secret) > 1 and secret.endswith(b"\0")):
+            self._login = self._clear(secret, span, "authentication data")
             return
         if self._plugin in (_SHA2, _SHA256) and (len(secret) == 1 or len(secret) >= 128):
             return  # a request for the server's key, or a password under it
-        crack = None
-        if self._plugin == _NATIVE and len(secret) == 20 and len(self._salt) == 20:
+        self._login = self._response(secret, span)
+
+    def _clear(self, secret: bytes, span: Span, where: str) -> Login | None:
+        secret = secret.rstrip(b"\0")
+        return Login(span=span, mechanism=self._plugin, username=self._user, secret=Secret(decode(secret)), where=where) if secret else None
+
+    def _response(self, secret: bytes, span: Span) -> ChallengeResponse | None:
+        """A scramble, the NTLM token of the Windows plugin, the proof of the LDAP plugin's SCRAM."""
+        mechanism, crack = self._plugin, None
+        if mechanism in _TOKENS:
+            found = self._ntlm.feed(secret)
+            return found and ChallengeResponse(span=span, mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where="authentication data", crack=found.crack)
+        if mechanism == _SASL:
+            place = secret.rfind(b",p=")
+            return ChallengeResponse(span=span, mechanism="SCRAM", username=self._user, response=Secret(decode(secret[place + 3 :].rstrip(b"\0")), "hash"), where="authentication data") if place >= 0 else None
+        if mechanism == _NATIVE and len(secret) == 20 and len(self._salt) == 20:
             crack = Crack("mysqlna", 11200, Secret(f"$mysqlna${self._salt.hex()}*{secret.hex()}", "hash"))
-        self._login = ChallengeResponse(span=span, mechanism=self._plugin, username=self._user, response=Secret(secret.hex(), "hash"), where="authentication data", crack=crack)
+        if mechanism == _OLD:
+            secret = secret[:8]  # a zero byte ends it
+        return ChallengeResponse(span=span, mechanism=mechanism, username=self._user, response=Secret(secret.hex(), "hash"), where="authentication data", crack=crack)
 
     def _more_auth(self, body: bytes, at: int, events: list[Event]) -> None:
         """Answers to an auth switch, to a demand for full authentication, or a request for the server's key."""
@@ -210,26 +247,25 @@ class MySql:
             self._proof(body, at, events)
         elif self._expects == "full" and len(body) not in (1, 128, 256, 384, 512) and body.endswith(b"\0"):
             # Full authentication in the clear is only meant for TLS or a local socket.
-            secret = body.rstrip(b"\0")
-            if secret:
-                self._login = Login(span=Span(Side.CLIENT, at, at + len(secret)), mechanism=self._plugin, username=self._user, secret=Secret(decode(secret)), where="full authentication")
+            self._login = self._clear(body, Span(Side.CLIENT, at, at + len(body)), "full authentication")
+        elif self._plugin not in (_NATIVE, _OLD, _SHA2, _SHA256, ""):
+            self._proof(body, at, events)  # plugins that take turns: PAM's questions, SASL, PARSEC
         elif body == b"\x02" or (body == b"\x01" and self._plugin == _SHA256):
             events.append(Anomaly(span=Span(Side.CLIENT, at, at + 1), reason="the server's RSA key asked for in the clear: it can be replaced on the way"))
 
     def _command(self, body: bytes, at: int, events: list[Event]) -> None:
         kind = body[0]
         if kind in (_QUERY, _PREPARE) and len(body) > 1:
-            text = body[1:]
-            events.append(Content(span=Span(Side.CLIENT, at + 1, at + len(body)), data=text, media="application/sql", where="statement"))
-            events.extend(statements(text, at + 1))
+            text = body[1:].removeprefix(b"\0\1")  # no query attributes (CLIENT_QUERY_ATTRIBUTES)
+            at += len(body) - 1 - len(text)
+            events.append(Content(span=Span(Side.CLIENT, at + 1, at + 1 + len(text)), data=text, media="application/sql", where="statement"))
+            events.extend(statements(text, at + 1, escapes=True))
             self._in = "columns" if kind == _QUERY else ""
             self._columns, self._text = [], []
         elif kind == _CHANGE_USER:
-            self._phase = "auth"
-            flags = CLIENT_SECURE | CLIENT_CONNECT_WITH_DB
+            self._phase = "change"
+            flags = self._flags & (CLIENT_SECURE | CLIENT_PLUGIN_AUTH) | CLIENT_CONNECT_WITH_DB
             self._user_and_secret(body, 1, flags, at, events)
-        elif kind > 32 and kind not in (250, 254):
-            events.append(Content(span=Span(Side.CLIENT, at, at + len(body)), data=body, media="text/plain", where="LOCAL INFILE data"))
         else:
             self._in = ""
 
@@ -238,6 +274,8 @@ class MySql:
     def _server(self, body: bytes, number: int, at: int, events: list[Event]) -> None:
         if not body:
             return
+        if self._phase == "greeting" and number:
+            self._phase = "commands"  # joined in the middle
         if self._phase == "greeting":
             self._greet(body, at, events)
         elif self._phase in ("login", "auth"):
@@ -274,15 +312,16 @@ class MySql:
             events += self._settle(Outcome.ACCEPTED)
             self._begin_commands(at, events)
         elif kind == 0xFF:
-            events += self._settle(Outcome.REJECTED)
+            events += self._settle(Outcome.ACCEPTED if body[1:3] in _RIGHT else Outcome.REJECTED)
             self._phase = "commands"
         elif kind == 0xFE:
-            self._switch(body, events)
-        elif kind == 1 and len(body) >= 2:
-            if body[1] == 4:
-                self._expects = "full"
-            elif body[1] != 3 and self._plugin in _CLEARTEXT:
-                self._expects = "switched"  # another question of PAM's
+            self._switch(body, events, Outcome.UNKNOWN)
+        elif kind == 2 and self._plugin not in _CLEARTEXT | {_SASL} | _TOKENS:
+            self._switch(body, events, Outcome.ACCEPTED)  # AuthNextFactor: this one was right
+        elif body[:2] == b"\1\4" and self._plugin in (_SHA2, _SHA256):
+            self._expects = "full"
+        else:
+            self._ntlm.feed(body)
 
     def _begin_commands(self, at: int, events: list[Event]) -> None:
         self._phase = "commands"
@@ -290,21 +329,24 @@ class MySql:
             span = Span(Side.SERVER, at, at + 1)
             events += [Anomaly(span=span, reason="the session is compressed and was not read further"), Done(span=span)]
 
-    def _switch(self, body: bytes, events: list[Event]) -> None:
+    def _switch(self, body: bytes, events: list[Event], outcome: Outcome) -> None:
         """AuthSwitchRequest: another plugin and, with it, a new salt. Nobody judges the response to the old one."""
-        events += self._settle(Outcome.UNKNOWN)
+        events += self._settle(outcome)
         self._expects = "switched"
         if len(body) == 1:
             self._plugin, self._salt = _OLD, self._salt[:8]
             return
         name, _, salt = body[1:].partition(b"\0")
         self._plugin = decode(name)[:64]
+        self._ntlm.feed(salt)
         self._salt = salt.rstrip(b"\0") if len(salt) > 20 else salt
 
     def _result(self, body: bytes, at: int) -> None:
         """Column definitions, then rows, each up to an EOF or OK packet (or without, when they are deprecated)."""
         kind = body[0]
-        if kind in (0xFF, 0) and not self._columns and self._in == "columns":
+        if kind in (0xFF, 0, 0xFB) and not self._columns and self._in == "columns":
+            self._in = "infile" if kind == 0xFB else ""
+        elif self._in == "infile":
             self._in = ""
         elif kind == 0xFE and len(body) < 9:
             self._in = "rows" if self._in == "columns" and self._columns else ""
@@ -361,48 +403,10 @@ def _column(body: bytes) -> bytes:
     return value
 
 
-def probe(client: bytes, server: bytes) -> Match:
-    """The server's greeting; with the server unseen, a login packet whose filler is zero."""
-    if server:
-        return _greeting_like(server)
-    if client:
-        return _login_like(client)
-    return Match.MORE
-
-
-def _greeting_like(data: bytes) -> Match:
-    if len(data) < 5:
-        return Match.MORE if len(data) < 4 or data[3] == 0 else Match.NO
-    size = int.from_bytes(data[:3], "little")
-    if data[3] != 0 or not (5 if data[4] == 0xFF else 20) <= size <= _GREETING_MAX:
-        return Match.NO
-    if data[4] == 0xFF:
-        return Match.YES if len(data) > 7 and data[5:7] in (b"\x69\x04", b"\x10\x04", b"\x6a\x04", b"\x15\x04") else Match.MORE if len(data) < 7 else Match.NO
-    if data[4] not in (9, 10):
-        return Match.NO
-    end = data.find(b"\0", 5)
-    if end < 0:
-        return Match.MORE if len(data) < 80 and data[5:].isascii() and data[5:].decode().isprintable() else Match.NO
-    version = data[5:end]
-    return Match.YES if version[:1].isdigit() and b"." in version and version.isascii() and version.decode().isprintable() else Match.NO
-
-
-def _login_like(data: bytes) -> Match:
-    if len(data) < 4:
-        return Match.MORE
-    size = int.from_bytes(data[:3], "little")
-    if data[3] != 1 or not 32 <= size <= _GREETING_MAX:
-        return Match.NO
-    if len(data) < 37:
-        return Match.MORE
-    flags = int.from_bytes(data[4:8], "little")
-    return Match.YES if flags & CLIENT_PROTOCOL_41 and not any(data[13:31]) else Match.NO
-
-
 SPEC = Spec(
     name="mysql",
     title="MySQL, client/server protocol 10",
-    ports=(3306, 3307, 33060),
+    ports=(3306, 3307),
     probe=probe,
     stream=MySql,
     tier="database",

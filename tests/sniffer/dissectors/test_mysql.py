@@ -78,3 +78,141 @@ def test_probe(c, s, said):
 
 def test_storm():
     storm(SPEC, [greeting(), response(b"R" * 20), packet(2, OK), packet(2, NO), packet(0, b"\3SELECT 1"), packet(2, b"\xfename\0" + SALT)], rounds=300)
+
+
+NEW = bytes(range(100, 120))
+
+
+def switch(plugin: bytes, data: bytes, number: int = 2, kind: bytes = b"\xfe") -> bytes:
+    return packet(number, kind + plugin + b"\0" + data)
+
+
+def test_a_client_that_cannot_name_plugins_answers_natively_whatever_the_server_prefers():
+    flags = CLIENT_PROTOCOL_41 | CLIENT_SECURE
+    login = packet(1, flags.to_bytes(4, "little") + bytes(4) + b"\x21" + bytes(23) + b"bob\0\x14" + b"R" * 20)
+    (found,) = hashes(both(SPEC, [server(greeting(b"caching_sha2_password")), client(login), server(packet(2, OK))]))
+    assert found[0] == "mysql_native_password"
+    assert found[3] == f"$mysqlna${SALT.hex()}*{(b'R' * 20).hex()}"
+
+
+def test_every_question_of_dialog_is_answered_in_the_clear():
+    script = [server(greeting()), client(response(b"R" * 20)), server(switch(b"dialog", b"\4Password: ")), client(packet(3, b"first\0")), server(packet(4, b"\5Code: ")), client(packet(5, b"123456\0")), server(packet(6, OK))]
+    assert logins(both(SPEC, script)) == [("dialog", "bob", "first", "unknown"), ("dialog", "bob", "123456", "accepted")]
+
+
+def test_sasl_of_the_ldap_plugin_is_no_password():
+    plugin = b"authentication_ldap_sasl_client"
+    script = [server(greeting()), client(response(b"R" * 20)), server(switch(plugin, b"SCRAM-SHA-256")), client(packet(3, b"n,a=bob,n=bob,r=abc")), server(packet(4, b"\1r=abcd,s=QQ==,i=4096")), client(packet(5, b"c=biws,r=abcd,p=UFJPT0Y=")), server(packet(6, OK))]
+    events = both(SPEC, script)
+    assert not logins(events)
+    assert hashes(events)[1] == ("SCRAM", "bob", "UFJPT0Y=", None)
+
+
+def test_old_password_after_a_switch_ends_before_its_zero():
+    script = [server(greeting()), client(response(b"R" * 20)), server(packet(2, b"\xfe")), client(packet(3, b"OLDPROOF\0")), server(packet(4, OK))]
+    assert hashes(both(SPEC, script))[1] == ("mysql_old_password", "bob", b"OLDPROOF".hex(), None)
+
+
+def test_parsec_proves_itself_in_its_second_packet():
+    script = [server(greeting()), client(response(b"R" * 20)), server(switch(b"parsec", b"N" * 32)), client(packet(3, b"")), server(packet(4, b"P\0" + b"s" * 18)), client(packet(5, b"P" * 96)), server(packet(6, OK))]
+    assert hashes(both(SPEC, script))[1][:3] == ("parsec", "bob", (b"P" * 96).hex())
+
+
+def test_the_next_factor_means_that_the_one_before_was_right():
+    script = [server(greeting()), client(response(b"R" * 20)), server(switch(b"mysql_clear_password", b"", kind=b"\2")), client(packet(3, b"second\0")), server(packet(4, OK))]
+    events = both(SPEC, script)
+    assert [str(e.outcome) for e in events if hasattr(e, "outcome")] == ["accepted", "accepted"]
+    assert logins(events) == [("mysql_clear_password", "bob", "second", "accepted")]
+
+
+def test_change_user_names_its_plugin_and_takes_the_last_salt():
+    change = packet(0, b"\x11carol\0\x14" + b"C" * 20 + b"shop\0\x21\0mysql_native_password\0")
+    script = [server(greeting()), client(response(b"R" * 20)), server(switch(b"mysql_native_password", NEW + b"\0")), client(packet(3, b"S" * 20)), server(packet(4, OK)), client(change), server(packet(1, NO))]
+    assert hashes(both(SPEC, script))[2] == ("mysql_native_password", "carol", (b"C" * 20).hex(), f"$mysqlna${NEW.hex()}*{(b'C' * 20).hex()}")
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(1049, "accepted"), (1044, "accepted"), (1045, "rejected"), (1698, "rejected")])
+def test_an_error_about_the_database_comes_after_the_password_was_right(code, outcome):
+    events = both(SPEC, [server(greeting()), client(response(b"R" * 20)), server(packet(2, b"\xff" + code.to_bytes(2, "little") + b"#42000no"))])
+    assert [str(e.outcome) for e in events if hasattr(e, "outcome")] == [outcome]
+
+
+def test_full_authentication_is_a_password_only_in_the_clear():
+    def end(last: bytes) -> list:
+        plugin = b"caching_sha2_password"
+        return both(SPEC, [server(greeting(plugin)), client(response(b"S" * 32, plugin)), server(packet(2, b"\1\4")), client(packet(3, last)), server(packet(4, OK))])
+
+    assert logins(end(b"s3cret\0")) == [("caching_sha2_password", "bob", "s3cret", "accepted")]
+    assert not logins(end(b"\2"))
+    assert not logins(end(b"E" * 256))
+
+
+def test_old_protocols():
+    hello = packet(0, b"\x093.21.33b\0" + bytes(4) + b"OLDSALT!" + b"\0")
+    login = packet(1, b"\5\0" + bytes(3) + b"bob\0OLDPROOF\0")
+    assert probe(b"", hello) is Match.YES
+    assert hashes(both(SPEC, [server(hello), client(login), server(packet(2, OK))])) == [("mysql_old_password", "bob", b"OLDPROOF".hex(), None)]
+
+
+def test_joined_in_the_middle():
+    query = packet(0, b"\3ALTER USER 'carol'@'%' IDENTIFIED BY 'new'")
+    assert probe(query, b"") is probe(query, packet(1, OK)) is Match.YES
+    assert probe(packet(0, b"\3hello world, this is"), b"") is Match.NO
+    assert probe(packet(0, b"\3SELECT 1 FROM dual where")[:3], b"") is Match.MORE
+    assert statements(both(SPEC, [client(query), server(packet(1, OK))])) == [("ALTER USER", "carol", "new")]
+    assert not hashes(drive(SPEC, [client(packet(0, b"\3SELECT " + b"x" * 90))]))
+
+
+def test_refusals_in_place_of_a_greeting():
+    for code in (1040, 1129, 1130, 1053, 3032):
+        assert probe(b"", packet(0, b"\xff" + code.to_bytes(2, "little") + b"Too many connections")) is Match.YES
+    assert probe(b"", packet(0, b"\xff\x10\x04" + bytes(20))) is Match.NO
+
+
+def test_the_x_protocol_is_another():
+    capabilities = b"\1\0\0\0\1"
+    assert probe(capabilities, b"") is Match.NO
+
+
+def test_local_infile_is_content():
+    script = [server(greeting()), client(response(b"R" * 20)), server(packet(2, OK)), client(packet(0, b"\3LOAD DATA LOCAL INFILE 'f' INTO TABLE t")), server(packet(1, b"\xfbf")), client(packet(2, b"1,bob\n") + packet(3, b"")), server(packet(4, OK))]
+    assert content(both(SPEC, script))[-1] == ("LOCAL INFILE data", b"1,bob\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("CREATE USER 'a'@'%' IDENTIFIED BY 'x1', b IDENTIFIED BY 'y1'", [("CREATE USER", "a", "x1"), ("CREATE USER", "b", "y1")]),
+        ("GRANT ALL ON *.* TO `c d`@localhost IDENTIFIED BY 'pw' WITH GRANT OPTION", [("IDENTIFIED BY", "c d", "pw")]),
+        ("ALTER USER USER() IDENTIFIED BY 'mine'", [("ALTER USER", None, "mine")]),
+        ("CREATE OR REPLACE USER m@h IDENTIFIED VIA ed25519 USING PASSWORD('se\\'c')", [("CREATE USER", "m", "se'c")]),
+        ("ALTER USER x IDENTIFIED WITH caching_sha2_password BY 'n1' REPLACE 'o1'", [("ALTER USER", "x", "n1")]),
+        ("UPDATE mysql.user SET authentication_string=PASSWORD('old') WHERE User='root'", [("PASSWORD()", "root", "old")]),
+        ("CHANGE MASTER TO MASTER_HOST='h', MASTER_USER='repl', MASTER_PASSWORD='rp'", [("CHANGE MASTER", "repl", "rp")]),
+        ("START REPLICA USER='repl' PASSWORD='rp'", [("CHANGE MASTER", "repl", "rp")]),
+        ("SELECT * FROM t WHERE host=? AND password=?", []),
+        ("ALTER USER x PASSWORD EXPIRE", []),
+    ],
+)
+def test_spellings_of_account_statements(text, found):
+    script = [server(greeting()), client(response(b"R" * 20)), server(packet(2, OK)), client(packet(0, b"\3\0\1" + text.encode()))]
+    assert statements(both(SPEC, script)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "crack"),
+    [
+        ("CREATE USER a IDENTIFIED BY PASSWORD '*" + "AB" * 20 + "'", (300, "ab" * 20)),
+        ("SET PASSWORD FOR a = '*" + "AB" * 20 + "'", (300, "ab" * 20)),
+        ("CREATE USER a IDENTIFIED WITH mysql_old_password AS '0123456789abcdef'", (200, "0123456789abcdef")),
+        ("CREATE USER a IDENTIFIED WITH caching_sha2_password AS '$A$005$" + "s" * 20 + "d" * 43 + "'", (7401, "$mysql$A$005*" + "73" * 20 + "*" + "64" * 43)),
+        ("CREATE USER a IDENTIFIED VIA ed25519 USING 'b64hash'", None),
+    ],
+)
+def test_stored_hashes_are_no_passwords(text, crack):
+    script = [server(greeting()), client(response(b"")), server(packet(2, OK)), client(packet(0, b"\3" + text.encode()))]
+    events = both(SPEC, script)
+    assert not statements(events)
+    (found,) = [e for e in events if hasattr(e, "crack")]
+    assert found.username == "a"
+    assert (found.crack and (found.crack.hashcat, found.crack.line.reveal())) == crack
