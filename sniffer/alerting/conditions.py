@@ -56,9 +56,9 @@ _ALL = (
     ),
     Condition(
         "state/full",
-        "The state cannot be written: its disk or its bound is full",
+        "The state could not be written",
         Severity.HIGH,
-        "Make room on the disk, raise [state] max_mb, or shorten retention_days; until then nothing new is remembered.",
+        "See the reason: make room on the disk, or find out what ails it; until then findings are held in memory, within a bound, and nothing is sent.",
         lasting=True,
     ),
     Condition(

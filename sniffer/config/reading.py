@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -86,6 +86,7 @@ class _Reader:
         lists = {FIELDS[name]: self._list(name, document.get(name, [])) for name in LISTS}
         if not made["state"].get("path"):
             made["state"]["path"] = _state_path(self._environment)
+        self._check_queues(made["state"], lists[FIELDS["output"]])
         return Config(
             sensor=sensor.get("sensor") or node() or "cleartap",
             capture=CaptureSettings(**made["capture"]),
@@ -94,6 +95,12 @@ class _Reader:
             alerts=AlertSettings(**made["alerts"]),
             **lists,
         )
+
+    def _check_queues(self, state: dict[str, Any], outputs: Iterable[OutputSettings]) -> None:
+        """The queues lie in the state and are never taken for its bound: too large together, they would leave no room for the record."""
+        half = int(state.get("max_mb", StateSettings().max_mb)) // 2
+        if (together := sum(output.queue_mb for output in outputs)) > half:
+            self._tell(f"{self.path}: [[output]] queue_mb", f"is {together} for all outputs together", f"at most half of [state] max_mb ({half})")
 
     def _tell(self, where: str, what: str, allowed: str) -> None:
         line = f"{where} {what}; allowed: {allowed}"

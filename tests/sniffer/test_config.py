@@ -195,6 +195,13 @@ class TestRefusals:
         assert re.search(told, said), said
         assert "mistakes" not in said, "one mistake is told as one"
 
+    def test_queues_leave_room_for_the_record(self, tmp_path: Path):
+        """They lie in the state, whose bound never takes them: it would take all findings in their stead."""
+        outputs = "".join(f'[[output]]\nname = "{name}"\ntype = "file"\npath = "{name}"\nqueue_mb = 40\n' for name in "ab")
+        told = refusal(tmp_path, f"[state]\nmax_mb = 159\n{outputs}")
+        assert "queue_mb is 80 for all outputs together; allowed: at most half of [state] max_mb (79)" in told
+        assert len(read(tmp_path, f"[state]\nmax_mb = 160\n{outputs}").outputs) == 2
+
     def test_a_file_that_is_no_toml_or_not_there(self, tmp_path: Path):
         assert "is not TOML" in refusal(tmp_path, "a = = 1")
         assert "is not TOML" in refusal(tmp_path, "[[expected]]\nexpires = 2027-02-30")
