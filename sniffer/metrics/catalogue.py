@@ -106,6 +106,7 @@ CATALOGUE = (
     _gauge("certificate_expiry_timestamp_seconds", "When a server's certificate expires; the soonest, up to metrics.top.", "server", "port"),
     _gauge("certificates_omitted", "Servers with a certificate beyond those listed."),
     _gauge("alerts", "Alerts that fire.", "severity"),
+    _counter("alerts_omitted", "Alerts not fired, and counts towards a threshold given up, because too many were held."),
     _gauge("sink_queue_length", "Items that wait for a receiver.", "sink"),
     _gauge("sink_queue_bytes", "Bytes that wait for a receiver.", "sink"),
     _counter("sink_sent", "Items a receiver took.", "sink"),

@@ -189,11 +189,12 @@ class Metrics:
         with self._lock:
             self._inventory.forget(ids)
 
-    def alerts(self, counts: Mapping[str, int]) -> None:
-        """How many alerts fire, by severity; those not named are 0."""
+    def alerts(self, counts: Mapping[str, int], omitted: int = 0) -> None:
+        """How many alerts fire, by severity, those not named being 0; and how many have been let go since the beginning."""
         found = {str(severity): count for severity, count in counts.items()}
         with self._lock:
             self._series.at("alerts").update({(severity,): found.get(severity, 0) for severity in names.SEVERITIES})
+            self._series.add("alerts_omitted_total", (), self._totals.since("alerts", (omitted,))[0])
 
     def sinks(self, stats: Mapping[str, SinkStats]) -> None:
         """The statistics of each sink; their counts may begin again."""

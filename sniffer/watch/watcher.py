@@ -191,7 +191,7 @@ class Watcher:
         except StateError as error:
             self._view.note(str(error), bad=True)
         broken = self._sourceless or any(link.problem for link in self.status.links.values())
-        return EXIT_UNREADABLE if broken and not signals.stops else EXIT_CLEAN
+        return EXIT_UNREADABLE if self._recorder.trouble or (broken and not signals.stops) else EXIT_CLEAN
 
     def _turn(self, signals: Signals) -> None:
         """Wait, hear, record, look after the rest."""
@@ -236,7 +236,7 @@ class Watcher:
 
     def _measure(self) -> None:
         self.metrics.sinks(self._receivers.stats)
-        self.metrics.alerts(self._recorder.alerting.firing())
+        self.metrics.alerts(self._recorder.alerting.firing(), self._recorder.alerting.let_go)
         self.metrics.pending(len(self._recorder.pending))
         self.metrics.state(self._state.size, self._recorder.errors)
         try:

@@ -198,7 +198,7 @@ def test_findings_alerts_sinks_and_the_rest():
     metrics.finding(rule, "high", 4_000_000_000, False)
     metrics.finding("made/up", "high", 0, True)
     metrics.suppressed(rule)
-    metrics.alerts({"high": 2})
+    metrics.alerts({"high": 2}, 5)
     metrics.sinks({"siem": Stats(3, 300, 10, 2, 1, 7_000_000_000)})
     metrics.workers(2, 1)
     metrics.pending(4)
@@ -213,6 +213,7 @@ def test_findings_alerts_sinks_and_the_rest():
     assert found["finding_last_seen_timestamp_seconds"] == {(rule,): 5}
     assert found["findings_suppressed_total"] == {(rule,): 1}
     assert found["alerts"] == {("high",): 2}
+    assert found["alerts_omitted_total"] == {(): 5}
     assert found["sink_queue_length"] == {("siem",): 3}
     assert found["sink_queue_bytes"] == {("siem",): 300}
     assert (found["sink_sent_total"], found["sink_failures_total"], found["sink_lost_total"]) == ({("siem",): 10}, {("siem",): 2}, {("siem",): 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -82,6 +83,19 @@ def test_what_a_worker_did_not_tell_in_time_is_said_and_on_record(watcher, monke
     assert watcher._stop(SimpleNamespace(stops=1, fileno=lambda: -1, clear=lambda: None)) == 0
     assert any("was not done after" in text and bad for text, bad in watcher._view.said)
     assert [interval.reason for interval in watcher._state.intervals()] == ["worker 0 died"]
+
+
+def test_an_end_without_a_record_is_no_clean_one(watcher, monkeypatch):
+    watcher._crew.close()
+
+    @contextmanager
+    def full():
+        raise StateFull("no room")
+        yield
+
+    monkeypatch.setattr(watcher._state, "transaction", full)
+    assert watcher._stop(SimpleNamespace(stops=1, fileno=lambda: -1, clear=lambda: None)) == 3
+    assert any("not recorded" in text for text, _ in watcher._view.said)
 
 
 def test_alertmanager_is_opened_anew_when_alerts_are_to_be_believed_longer():
