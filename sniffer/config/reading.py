@@ -15,6 +15,7 @@ from sniffer.config.settings import (
     AlertSettings,
     CaptureSettings,
     Config,
+    OutputSettings,
     MetricsSettings,
     StateSettings,
 )
