@@ -15,8 +15,8 @@ from sniffer.config.settings import (
     AlertSettings,
     CaptureSettings,
     Config,
-    OutputSettings,
     MetricsSettings,
+    OutputSettings,
     StateSettings,
 )
 from sniffer.config.tables import FIELDS, LISTS, NEEDED, OTHERS, SECTIONS, SENSOR, USED, WRITTEN

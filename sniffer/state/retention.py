@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sniffer.state import queue
@@ -22,6 +23,10 @@ _SHRINK_STEPS = 8
 _EIGHTHS = 7
 
 
+# Channels named to whoever counts them: as many as anybody remembers, the latest, since the oldest are taken first.
+MAX_IDS = 200_000
+
+
 @dataclass(slots=True)
 class Pruned:
     """How many rows were let go."""
@@ -31,6 +36,7 @@ class Pruned:
     alerts: int = 0
     intervals: int = 0
     queued: int = 0
+    ids: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_IDS), compare=False)  # of the channels
 
     @property
     def total(self) -> int:
@@ -84,12 +90,15 @@ def by_size(db: sqlite3.Connection, path: Path, bound: int, out: Pruned) -> bool
 
 def _step(db: sqlite3.Connection, path: Path, table: str, condition: str, order: str, out: Pruned) -> int:
     """Delete up to STEP rows of a kind, the oldest first, and count them here and for good."""
+    name = "id" if table == "channels" else "''"
     with writing(db, path):
-        gone = db.execute(
-            f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {condition} ORDER BY {order} LIMIT {STEP})"  # noqa: S608  (our own names and numbers)
-        ).rowcount
+        rows = db.execute(f"SELECT rowid, {name} FROM {table} WHERE {condition} ORDER BY {order} LIMIT {STEP}").fetchall()  # noqa: S608  (our own names and numbers)
+        db.executemany(f"DELETE FROM {table} WHERE rowid = ?", [(row,) for row, _ in rows])  # noqa: S608
+        gone = len(rows)
         if gone:
             count(db, f"pruned_{table}", gone)
+    if table == "channels":
+        out.ids.extend(id for _, id in rows)
     setattr(out, table, getattr(out, table) + gone)
     return gone
 

@@ -89,6 +89,7 @@ class State(Reader):
         self.retention_days, self.max_bytes, self.queue_bytes = retention_days, max_bytes, queue_bytes
         self.limits = dict(limits or {})
         self._name, self._clock = clean(sensor), clock
+        self._taken = retention.Pruned()  # for the size bound, since the last ``prune``
         self._lost_since = 0  # when a file that was set aside was last written
         path = Path(path)
         self._held = database.occupy(path)
@@ -175,18 +176,20 @@ class State(Reader):
 
     def _keep_bound(self) -> None:
         with database.explained(self.path):
-            retention.by_size(self._db, self.path, self.max_bytes, retention.Pruned())
+            retention.by_size(self._db, self.path, self.max_bytes, self._taken)
 
     def prune(self, now: int) -> retention.Pruned:
-        """Let go of what is older than the retention or beyond the size bound (see ``retention``); how much that was.
+        """Let go of what is older than the retention or beyond the size bound (see ``retention``); how much that was, with what
+        transactions had to take for the size bound since the last call.
 
         ``now`` is this machine's time in nanoseconds. Every few minutes is enough.
         """
-        out = retention.Pruned()
+        out = self._taken
         with self._lock, database.explained(self.path):
             retention.by_age(self._db, self.path, now - self.retention_days * retention.DAY, out)
             retention.by_size(self._db, self.path, self.max_bytes, out)
             retention.shrink(self._db, self.path)
+            self._taken = retention.Pruned()
         return out
 
     def acknowledge(self, id: str, note: str) -> bool:

@@ -209,6 +209,12 @@ class Recorder:
         while len(self._verdicts) > MAX_VERDICTS:
             self.channels[self._verdicts.popitem(last=False)[1]] -= 1
 
+    def forget(self, ids: Iterable[str]) -> None:
+        """Channels that the state no longer keeps."""
+        for id in ids:
+            if (verdict := self._verdicts.pop(id, None)) is not None:
+                self.channels[verdict] -= 1
+
 
 @dataclass(frozen=True, slots=True)
 class Said:

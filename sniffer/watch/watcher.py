@@ -266,6 +266,8 @@ class Watcher:
             gone = self._state.prune(time.time_ns())
         except StateError:
             return  # the next commit says why
+        self.metrics.forget(gone.ids)
+        self._recorder.forget(gone.ids)
         if gone.total:
             self._view.note(f"let go by age or size: {gone.findings:,} findings, {gone.channels:,} channels, {gone.alerts:,} alerts")
 

@@ -238,6 +238,7 @@ def test_what_is_older_than_the_retention_goes(path):
         clock.now += 20 * DAY
         gone = state.prune(clock.now)
         assert gone == retention.Pruned(findings=1, channels=1, alerts=1, intervals=1, queued=1)
+        assert list(gone.ids) == [channel(1).id]
         assert numbers(state) == {2}
         assert [c.client for c in state.channels()] == ["10.0.0.2"]
         assert state.alerts(None) == [alert(1)], "one that fires is not over"
@@ -306,7 +307,11 @@ def test_the_bound_holds_under_a_flood_and_the_file_shrinks_again(path, monkeypa
             biggest = max(biggest, path.stat().st_size)
         assert biggest < bound + (1 << 20), "one report beyond, at most"
         assert numbers(state) == set(range(20)), "noise does not push out findings"
+        taken = state.prune(clock.now)
         kept = {c.client for c in state.channels()}
+        assert taken.channels == len(taken.ids) == state.counters()["pruned_channels"], "also what transactions took"
+        assert not {row.id for row in state.channels()} & set(taken.ids)
+        assert state.prune(clock.now).total == 0
         assert channel(11_999).client in kept
         assert len(kept) + state.counters()["pruned_channels"] == 12_000
         clock.now += 100 * DAY

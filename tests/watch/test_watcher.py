@@ -14,7 +14,9 @@ from sniffer.errors import StateFull
 from sniffer.watch.receivers import needs_anew
 from sniffer.watch.recorder import Said
 from sniffer.watch.watcher import Watcher
+from tests.streams import PCAPS
 from tests.watch.test_crew import KEY, nowhere
+from tests.watch.test_pieces import reports
 from tests.watch.test_recorder import Sink
 
 
@@ -139,3 +141,14 @@ def test_a_damaged_state_is_renewed_when_that_can_be_done(watcher, monkeypatch):
     assert journal.trouble == ""
     assert receivers._delivery.dead() == []
     assert any("begin anew" in text for text, _ in watcher._view.said)
+
+
+def test_what_retention_takes_is_counted_no_more(watcher):
+    watcher._recorder.take(reports(PCAPS / "demo.pcap"))
+    watcher._journal.commit(watcher._receivers, force=True)
+    known = len(watcher._state.channels())
+    assert sum(watcher.metrics.snapshot()["cleartap_channels"].values()) == sum(watcher._recorder.channels.values()) == known > 10
+    watcher._state.retention_days = -1
+    watcher._prune()
+    assert watcher._state.channels() == []
+    assert sum(watcher.metrics.snapshot()["cleartap_channels"].values()) == sum(watcher._recorder.channels.values()) == 0
