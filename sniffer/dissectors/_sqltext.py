@@ -60,7 +60,8 @@ def _grammar(string: bytes, *, escapes: bool) -> _Grammar:
         rb"\bOPTIONS\s*\([^)]{0,400}?\bpassword\s+" + text,
         rb"\b(?:OLD_)?PASSWORD\s*\(\s*" + text + rb"\s*\)",
     )
-    return _Grammar(*(re.compile(p, re.I) for p in patterns), escapes)
+    password, identified, change, replica, option, function = (re.compile(p, re.I) for p in patterns)
+    return _Grammar(password, identified, change, replica, option, function, escapes)
 
 
 _DIALECTS = {False: _grammar(_POSTGRESQL, escapes=False), True: _grammar(_MYSQL, escapes=True)}
@@ -131,7 +132,7 @@ def _unquote(value: bytes, quote: bytes, *, escapes: bool) -> bytes:
 
 
 def _shape(text: str) -> bool:
-    """Whether it is a hash by its form: psql's \\password and backups send these in place of passwords."""
+    """Whether it is a hash by its form: psql and backups send these in place of passwords."""
     return any(pattern.fullmatch(text) for pattern in (_MD5, _SCRAM, _SHA1, _SHA2))
 
 

@@ -230,7 +230,7 @@ class MySql:
         mechanism, crack = self._plugin, None
         if mechanism in _TOKENS:
             found = self._ntlm.feed(secret)
-            return found and ChallengeResponse(span=span, mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where="authentication data", crack=found.crack)
+            return None if found is None else ChallengeResponse(span=span, mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where="authentication data", crack=found.crack)
         if mechanism == _SASL:
             place = secret.rfind(b",p=")
             return ChallengeResponse(span=span, mechanism="SCRAM", username=self._user, response=Secret(decode(secret[place + 3 :].rstrip(b"\0")), "hash"), where="authentication data") if place >= 0 else None

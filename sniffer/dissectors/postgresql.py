@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from sniffer.dissectors._buffer import Buffer
 from sniffer.dissectors._ntlmssp import Exchange
-from sniffer.dissectors._spec import Match, Spec
+from sniffer.dissectors._postgresql2 import STARTUP, Version2
+from sniffer.dissectors._postgresql_probe import CANCEL, DIGEST, FRONTEND, GSS_REQUEST, MAX_STARTUP, SSL_REQUEST, probe
+from sniffer.dissectors._spec import Spec
 from sniffer.dissectors._sqltext import statements
 from sniffer.errors import Malformed
 from sniffer.events import (
     ChallengeResponse,
     Content,
     Crack,
+    Done,
     Encryption,
     Event,
     Greeting,
@@ -25,6 +28,7 @@ from sniffer.events import (
     Side,
     Skip,
     Span,
+    Token,
     Upgrade,
 )
 from sniffer.secret import Secret, decode
@@ -32,15 +36,13 @@ from sniffer.secret import Secret, decode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SSL_REQUEST, GSS_REQUEST, CANCEL, V3 = 80877103, 80877104, 80877102, 196608
-# Startup packets are limited to 10000 bytes by the server.
-MAX_STARTUP = 10_000
 # Held of one message; rows and COPY data beyond it are passed over, and the rest of the session is read on.
 MAX_MESSAGE = 1 << 20
 MAX_COLUMNS = 1600  # the server's own limit on columns
-_FRONTEND = frozenset(b"BCDEFHPQSXcdfp")
 _BACKEND = frozenset(b"123ACDEGHIKNRSTVWZcdnstv")
 _OK, _CLEAR, _MD5, _GSS, _GSS_MORE, _SSPI, _SASL, _SASL_MORE, _SASL_END = 0, 3, 5, 7, 8, 9, 10, 11, 12
+_HEX64 = re.compile(rb"[0-9a-f]{64}")
+_BEARER = re.compile(rb"auth=Bearer ([!-~]+)", re.I)
 _LENGTH = struct.Struct("!I")
 _ROWS = frozenset(b"D")
 # Messages of the server that say nothing of interest: commands and portals completed, ready for the next.
@@ -54,7 +56,7 @@ _BETWEEN = re.compile(rb"\0[\0-\x10]..|\xff{4}", re.S)
 class PostgreSql:
     """Startup, authentication with the server's verdict, then statements and rows."""
 
-    __slots__ = ("_auth", "_buffers", "_columns", "_login", "_ntlm", "_over", "_rows", "_rows_at", "_salt", "_scram", "_started", "_user", "_waiting")
+    __slots__ = ("_auth", "_buffers", "_columns", "_login", "_ntlm", "_old", "_over", "_rows", "_rows_at", "_salt", "_scram", "_started", "_user", "_waiting")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(4 * MAX_MESSAGE), Buffer(4 * MAX_MESSAGE))
@@ -64,7 +66,8 @@ class PostgreSql:
         self._auth: int | None = None
         self._salt = b""
         self._scram: str | None = None
-        self._login: Login | ChallengeResponse | None = None
+        self._login: Login | ChallengeResponse | Token | None = None
+        self._old: Version2 | None = None
         self._ntlm = Exchange()
         self._columns: list[bytes] = []
         self._rows: list[bytes] = []
@@ -77,9 +80,9 @@ class PostgreSql:
         events: list[Event] = []
         step = self._client if side is Side.CLIENT else self._server
         while step(buffer, events):
-            if events and type(events[-1]) is Upgrade and events[-1].resume is not None:
+            if events and (type(events[-1]) is Done or (type(events[-1]) is Upgrade and events[-1].resume is not None)):
                 return events
-        if side is Side.SERVER:
+        if side is Side.SERVER and self._rows:
             self._flush(buffer.start, events)
         return events
 
@@ -91,14 +94,12 @@ class PostgreSql:
         self._ntlm.forget()
         self._waiting = None
         self._started[side] = True
-        return self._settle(Outcome.UNKNOWN)
+        return self._old.lost() if self._old is not None else self._settle(Outcome.UNKNOWN)
 
     def close(self) -> Sequence[Event]:
-        return self._settle(Outcome.UNKNOWN)
+        return self._old.settle(Outcome.UNKNOWN) if self._old is not None else self._settle(Outcome.UNKNOWN)
 
     def _settle(self, outcome: Outcome) -> list[Event]:
-
-
         login, self._login = self._login, None
         return [replace(login, outcome=outcome)] if login is not None else []
 
@@ -107,6 +108,8 @@ class PostgreSql:
     def _client(self, buffer: Buffer, events: list[Event]) -> bool:
         if not self._started[Side.CLIENT]:
             return self._startup(buffer, events)
+        if self._old is not None:
+            return self._old.client(buffer, events)
         return self._message(Side.CLIENT, buffer, events)
 
     def _startup(self, buffer: Buffer, events: list[Event]) -> bool:
@@ -114,7 +117,7 @@ class PostgreSql:
         if head is None:
             return False
         size, code = struct.unpack("!II", head)
-        if head[0] in _FRONTEND and head[0] != 0:
+        if head[0] in FRONTEND and head[0] != 0:
             self._started[Side.CLIENT] = True  # joined in the middle
             return True
         if not 8 <= size <= MAX_STARTUP:
@@ -131,6 +134,9 @@ class PostgreSql:
             return True
         elif code >> 16 == 3:
             self._parameters(packet[8:])
+            self._started[Side.CLIENT] = True
+        elif code >> 16 == 2 and size == STARTUP:
+            self._old = Version2(packet)
             self._started[Side.CLIENT] = True
         else:
             raise Malformed("a PostgreSQL protocol version that does not exist")
@@ -154,7 +160,7 @@ class PostgreSql:
         if head is None:
             return False
         size = _LENGTH.unpack_from(head, 1)[0]
-        if head[0] not in (_BACKEND if side else _FRONTEND) or size < 4 or size > 1 << 30:
+        if head[0] not in (_BACKEND if side else FRONTEND) or size < 4 or size > 1 << 30:
             raise Malformed("not a PostgreSQL message")
         if size > MAX_MESSAGE:
             start = buffer.start
@@ -191,25 +197,42 @@ class PostgreSql:
             if text:
                 events.append(Content(span=span, data=text, media="application/sql", where="statement"))
                 events.extend(statements(text, start + at))
+        elif kind == b"d" and self._auth == DIGEST:
+            self._digest(message, start)
         elif kind in (b"d", b"B") and len(message) > 12:
             events.append(Content(span=Span(Side.CLIENT, start + 5, start + len(message)), data=message[5:], media="text/plain", where="COPY data" if kind == b"d" else "bound parameters"))
 
     def _response(self, body: bytes, at: int, events: list[Event]) -> None:
         """The answer to whatever the server last asked for: only that tells what a ``p`` message is."""
-        span = Span(Side.CLIENT, at, at + max(len(body.rstrip(b"\0")), 1))
-        text = body.rstrip(b"\0")
-        if self._auth == _MD5 or (self._auth is None and text.startswith(b"md5") and len(text) == 35):
-            events += self._settle(Outcome.UNKNOWN)
-            self._login = self._md5(text, span)
-        elif self._auth in (_SASL, _SASL_MORE) or (self._auth is None and (b"n,," in body or b",r=" in body)):
+        text, _, rest = body.partition(b"\0")
+        span = Span(Side.CLIENT, at, at + max(len(text), 1))
+        alone = body.endswith(b"\0") and not rest  # one string, as passwords are and tokens are not
+        if self._auth in (_SASL, _SASL_MORE) or (self._auth is None and (b"n,," in body or b",r=" in body)):
             self._sasl(body, at, events)
         elif self._auth in (_GSS, _GSS_MORE, _SSPI):
-            found = self._ntlm.feed(body)
-            if found is not None:
-                self._login = ChallengeResponse(span=span, mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where="SSPI token", crack=found.crack)
-        elif text and (self._auth == _CLEAR or self._auth is None):
+            self._token(body, at, events)
+        elif self._auth == _MD5 or (self._auth is None and alone and text.startswith(b"md5") and len(text) == 35):
+            events += self._settle(Outcome.UNKNOWN)
+            self._login = self._md5(text, span)
+        elif text and (self._auth == _CLEAR or (self._auth is None and alone)):
             events += self._settle(Outcome.UNKNOWN)
             self._login = Login(span=span, mechanism="cleartext password", username=self._user, secret=Secret(decode(text)), where="password message")
+
+    def _token(self, body: bytes, at: int, events: list[Event]) -> None:
+        """GSSAPI and SSPI: of the mechanisms inside, NTLM can be guessed at."""
+        found = self._ntlm.feed(body)
+        if found is not None:
+            events += self._settle(Outcome.UNKNOWN)
+            span = Span(Side.CLIENT, at, at + max(len(body), 1))
+            self._login = ChallengeResponse(span=span, mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where="SSPI token", crack=found.crack)
+
+    def _digest(self, message: bytes, start: int) -> None:
+        """Redshift: which digest, its size, itself, then the client's nonce."""
+        size = int.from_bytes(message[9:13], "big")
+        digest = message[13 : 13 + size]
+        if len(digest) == size and 16 <= size <= 64:
+            span = Span(Side.CLIENT, start + 13, start + 13 + size)
+            self._login = ChallengeResponse(span=span, mechanism="digest", username=self._user, response=Secret(digest.hex(), "hash"), where="digest message")
 
     def _md5(self, text: bytes, span: Span) -> ChallengeResponse:
         crack = None
@@ -225,6 +248,14 @@ class PostgreSql:
         if end and name.startswith(b"SCRAM-"):
             self._scram = name.decode("latin-1")[:40]
             return
+        if name == b"OAUTHBEARER" and (bearer := _BEARER.search(body)):
+            span = Span(Side.CLIENT, at + bearer.start(1), at + bearer.end(1))
+            self._login = Token(span=span, mechanism="OAUTHBEARER", secret=Secret(bearer[1], "token"), username=self._user, where="SASL response")
+            return
+        if _HEX64.fullmatch(name):  # openGauss asks for its SHA-256 with the number that means SASL elsewhere
+            span = Span(Side.CLIENT, at, at + len(name))
+            self._login = ChallengeResponse(span=span, mechanism="sha256", username=self._user, response=Secret(decode(name), "hash"), where="password message")
+            return
         place = body.rfind(b",p=")
         if place < 0:
             return
@@ -238,6 +269,8 @@ class PostgreSql:
     def _server(self, buffer: Buffer, events: list[Event]) -> bool:
         if self._waiting is not None:
             return self._encryption(buffer, events)
+        if self._old is not None:
+            return self._old.server(buffer, events)
         if self._columns and not self._over[Side.SERVER]:
             self._run(buffer)
         return self._message(Side.SERVER, buffer, events)
@@ -268,7 +301,10 @@ class PostgreSql:
             return True
         buffer.take(1)
         span = Span(Side.SERVER, start, start + 1)
-        if answer in (b"S", b"G"):
+        if answer == b"G":
+            why = "the server answered GSSENCRequest with G"
+            events += [Upgrade(span=span, to=to, status="granted"), Posture(span=span, encryption=Encryption.ENCRYPTED, why=why), Done(span=span)]
+        elif answer == b"S":
             events.append(Upgrade(span=span, to=to, status="granted", resume=(self._buffers[0].start, start + 1)))
         elif answer == b"N":
             events.append(Upgrade(span=span, to=to, status="refused"))
@@ -346,55 +382,6 @@ def _whole(data: bytes, at: int, end: int, kinds: frozenset[int]) -> int:
             break
         at = after
     return at
-
-
-def probe(client: bytes, server: bytes) -> Match:
-    """A startup packet or an SSLRequest; with the client unseen, an authentication request."""
-    if client:
-        said = _startup_like(client)
-        return said if said is not Match.NO else _messages_like(client, _FRONTEND, server)
-    if server[:1] == b"R":
-        if len(server) < 9:
-            return Match.MORE
-        size, code = struct.unpack_from("!II", server, 1)
-        return Match.YES if code <= 12 and (size == 8 or (code == 5 and size == 12) or (code >= 8 and 8 < size < 4096)) else Match.NO
-    return Match.MORE if not server or server in (b"S", b"N") else Match.NO
-
-
-def _startup_like(data: bytes) -> Match:
-    if data[0] or (len(data) > 1 and data[1]):
-        return Match.NO
-    if len(data) < 8:
-        return Match.MORE
-    size, code = struct.unpack_from("!II", data)
-    if size == 8 and code in (SSL_REQUEST, GSS_REQUEST):
-        return Match.YES
-    if code == CANCEL and size in range(16, 300):
-        return Match.YES
-    if code >> 16 != 3 or code & 0xFFFF > 16 or not 9 <= size <= MAX_STARTUP:
-        return Match.NO
-    if len(data) < 13:
-        return Match.MORE
-    return Match.YES if data[8:13] in (b"user\0", b"datab", b"appli", b"clien", b"optio", b"repli") or (data[8:9].islower() and b"user\0" in data[:size]) else Match.NO
-
-
-def _messages_like(data: bytes, kinds: frozenset[int], server: bytes) -> Match:
-    """Joined in the middle: a password message or a query whose lengths fit, and an answer of the server's kind."""
-    if data[0] not in b"pQP":
-        return Match.NO
-    if len(data) < 5:
-        return Match.MORE
-    size = _LENGTH.unpack_from(data, 1)[0]
-    if not 5 <= size <= 65536:
-        return Match.NO
-    if len(data) < 1 + size:
-        return Match.MORE if size < 1000 else Match.NO
-    whole = data[size] == 0 or data[0] == ord("p")
-    if not whole or not server:
-        return Match.MORE if whole else Match.NO
-    if len(server) < 5:
-        return Match.MORE
-    return Match.YES if server[0] in b"RTCEZ12" and 4 <= _LENGTH.unpack_from(server, 1)[0] < 1 << 20 else Match.NO
 
 
 SPEC = Spec(

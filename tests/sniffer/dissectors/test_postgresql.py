@@ -8,8 +8,9 @@ import pytest
 
 from sniffer.dissectors import Match
 from sniffer.dissectors.postgresql import SPEC, probe
+from sniffer.events import Encryption, Posture
 from tests.drive import Gap, Side, client, drive, server
-from tests.sniffer.dissectors.say import both, content, hashes, logins, statements, storm, upgrades
+from tests.sniffer.dissectors.say import both, content, hashes, logins, statements, storm, tokens, upgrades
 
 SSL = struct.pack("!II", 8, 80877103)
 
@@ -82,3 +83,112 @@ def test_probe(c, s, said):
 
 def test_storm():
     storm(SPEC, [SSL, start(), auth(3), auth(5, b"1234"), msg("p", b"pw\0"), OK, msg("Q", b"SELECT\0"), rows((b"a", b"b"))], rounds=300)
+
+
+def parameters(version: int, *words: str) -> bytes:
+    body = struct.pack("!I", version) + b"".join(w.encode() + b"\0" for w in words) + b"\0"
+    return struct.pack("!I", len(body) + 4) + body
+
+
+@pytest.mark.parametrize("version", [196608, 196610, 196608 + 51, 196608 + 9999])
+def test_startups_of_other_minor_versions_and_with_parameters_in_any_order(version):
+    hello = parameters(version, "TimeZone", "UTC", "_pq_.x", "1", "database", "d" * 60, "user", "bob")
+    assert probe(hello, b"") is Match.YES
+    assert probe(hello[:20], b"") is Match.MORE
+    assert probe(parameters(version, "database", "d"), b"") is Match.NO
+    assert logins(both(SPEC, [client(hello), server(auth(3)), client(msg("p", b"pw\0")), server(OK)])) == [("cleartext password", "bob", "pw", "accepted")]
+
+
+def test_both_kinds_of_encryption_refused_one_after_the_other():
+    script = [client(struct.pack("!II", 8, 80877104)), server("N"), client(SSL), server("N"), client(start()), server(auth(3)), client(msg("p", b"pw\0")), server(NO)]
+    assert logins(both(SPEC, script)) == [("cleartext password", "bob", "pw", "rejected")]
+
+
+def test_gss_encryption_is_encryption_and_ends_the_reading():
+    events = both(SPEC, [client(struct.pack("!II", 8, 80877104)), server("G"), client(b"\0\0\1\0" + bytes(256))])
+    assert upgrades(events) == [("gss", "asked", None), ("gss", "granted", None)]
+    assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
+
+
+def test_tokens_are_no_passwords_with_the_server_unseen():
+    spnego = b"\x60\x48\x06\x06\x2b\x06\x01\x05\x05\x02" + b"NTLMSSP\0\1\0\0\0" + bytes(20)
+    assert not logins(both(SPEC, [client(start()), client(msg("p", spnego))]))
+    assert not logins(both(SPEC, [client(start()), client(msg("p", b"\x60\x82abc"))]))
+    assert logins(both(SPEC, [client(start()), client(msg("p", b"pw\0"))])) == [("cleartext password", "bob", "pw", "unknown")]
+
+
+def test_oauth_is_a_token():
+    first = b"OAUTHBEARER\0" + struct.pack("!I", 30) + b"n,,\1auth=Bearer abc.def\1\1"
+    assert tokens(both(SPEC, [client(start()), server(auth(10, b"OAUTHBEARER\0\0")), client(msg("p", first)), server(OK)])) == [("OAUTHBEARER", None, "abc.def")]
+
+
+def test_digests_of_relatives():
+    digest = struct.pack("!II", 0, 32) + b"D" * 32 + struct.pack("!I", 4) + b"nonc"
+    assert hashes(both(SPEC, [client(start()), server(auth(13, bytes(40))), client(msg("d", digest)), server(OK)])) == [("digest", "bob", (b"D" * 32).hex(), None)]
+    script = [client(start()), server(auth(10, struct.pack("!I", 2) + b"a" * 76)), client(msg("p", b"0f" * 32 + b"\0")), server(OK)]
+    assert hashes(both(SPEC, script)) == [("sha256", "bob", "0f" * 32, None)]
+
+
+def old_startup(user: bytes = b"bob") -> bytes:
+    return struct.pack("!II", 296, 2 << 16) + b"shop".ljust(64, b"\0") + user.ljust(32, b"\0") + bytes(192)
+
+
+def old_password(text: bytes) -> bytes:
+    return struct.pack("!I", len(text) + 5) + text + b"\0"
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [(b"R\0\0\0\0K" + bytes(8) + b"Z", "accepted"), (b"EFATAL 1:  no\n\0", "rejected")])
+def test_protocol_2(answer, outcome):
+    assert probe(old_startup(), b"") is Match.YES
+    script = [client(old_startup()), server(b"R\0\0\0\3"), client(old_password(b"pw")), server(answer)]
+    assert logins(both(SPEC, script)) == [("cleartext password", "bob", "pw", outcome)]
+
+
+def test_protocol_2_by_md5_and_crypt_and_its_statements():
+    digest = b"md5" + b"ab" * 16
+    md5 = [client(old_startup()), server(b"R\0\0\0\5\1\2\3\4"), client(old_password(digest)), server(b"R\0\0\0\0"), client(b"QALTER USER carol PASSWORD 'new'\0X")]
+    events = both(SPEC, md5)
+    assert hashes(events) == [("md5", "bob", digest.decode(), f"$postgres$bob*01020304*{'ab' * 16}")]
+    assert statements(events) == [("ALTER ROLE", "carol", "new")]
+    crypt = [client(old_startup()), server(b"R\0\0\0\4ab"), client(old_password(b"abJnggxhB/yWI")), server(b"R\0\0\0\0")]
+    assert hashes(both(SPEC, crypt)) == [("crypt", "bob", "abJnggxhB/yWI", None)]
+
+
+def test_protocol_2_forgets_its_salt_in_a_gap():
+    lost = drive(SPEC, [client(old_startup()), Gap(Side.SERVER, 9), client(old_password(b"md5" + b"ab" * 16)), server(b"R\0\0\0\0")])
+    assert not hashes(lost)
+
+
+def test_server_joined_after_redshift_asks():
+    assert probe(b"", auth(13, bytes(40))) is Match.YES
+
+
+SCRAM = "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("CREATE USER a PASSWORD 'x1'; ALTER ROLE b WITH LOGIN ENCRYPTED PASSWORD 'y1'", [("CREATE ROLE", "a", "x1"), ("ALTER ROLE", "b", "y1")]),
+        ("ALTER USER \"my user\" PASSWORD'tight'", [("ALTER ROLE", "my user", "tight")]),
+        ("ALTER USER a PASSWORD 'back\\slash\\'", [("ALTER ROLE", "a", "back\\slash\\")]),
+        ("ALTER USER a PASSWORD E'it\\'s'", [("ALTER ROLE", "a", "it's")]),
+        ("CREATE ROLE a PASSWORD $q$do'llar$q$", [("CREATE ROLE", "a", "do'llar")]),
+        ("CREATE USER MAPPING FOR bob SERVER s OPTIONS (user 'remote', password 'fdw')", [("USER MAPPING", "remote", "fdw")]),
+        ("CREATE SUBSCRIPTION s CONNECTION 'host=h user=repl password=rp' PUBLICATION p", [("connection string", None, "rp")]),
+        ("ALTER USER a PASSWORD NULL", []),
+        ("SELECT * FROM t WHERE host=$1 AND password=$2", []),
+        ("SELECT 'x' FROM t WHERE user=$1 AND password=$2", []),
+    ],
+)
+def test_spellings_of_role_statements(text, found):
+    assert statements(both(SPEC, [client(start()), server(OK), client(msg("Q", text.encode() + b"\0"))])) == found
+
+
+@pytest.mark.parametrize(("text", "crack"), [("md5" + "ab" * 16, (12, "ab" * 16 + ":carol")), (SCRAM, (28600, SCRAM))])
+def test_verifiers_are_no_passwords(text, crack):
+    events = both(SPEC, [client(start()), server(OK), client(msg("Q", f"ALTER USER carol PASSWORD '{text}'".encode() + b"\0"))])
+    assert not statements(events)
+    (found,) = [e for e in events if hasattr(e, "crack")]
+    assert (found.username, found.response.reveal()) == ("carol", text)
+    assert (found.crack.hashcat, found.crack.line.reveal()) == crack
