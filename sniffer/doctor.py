@@ -80,7 +80,7 @@ def _account() -> Check:
     try:
         uid, _ = privileges.account()
     except privileges.PrivilegeError as error:
-        return Check("account", FAIL, str(error), "add a system account named cleartap (deploy/sysusers)")
+        return Check("account", FAIL, str(error), "add a system account named cleartap (deploy/systemd/sysusers.d)")
     if reachable():
         return Check("account", OK, f"root becomes user {uid}, who can start {sys.executable}")
     return Check("account", WARN, f"user {uid}, whom root becomes, cannot read the interpreter or the program", "install them where others can read, for example in /opt/cleartap")

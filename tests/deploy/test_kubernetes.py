@@ -87,6 +87,13 @@ def test_probes_ask_where_the_endpoint_listens():
         assert str(SENSOR[probe]["httpGet"]["port"]) == port
 
 
+def test_no_probe_ends_a_pod_for_one_link_that_is_down():
+    """It is not ready then, and goes on with the others."""
+    assert {probe: SENSOR[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {
+        "startupProbe": "/-/healthy", "livenessProbe": "/-/healthy", "readinessProbe": "/-/ready",
+    }  # fmt: skip
+
+
 def test_probes_need_no_password():
     """The endpoint asks everybody for one as soon as it has users, and a probe has no safe place for it."""
     pod = next(d for d in built(HERE / "overlays" / "metrics") if d["kind"] == "DaemonSet")["spec"]["template"]["spec"]

@@ -72,6 +72,10 @@ def test_only_net_raw_and_no_core():
     assert "-HUP" in service["execreload"]
 
 
+def test_a_worker_killed_for_its_memory_does_not_end_the_watch():
+    assert "OOMPolicy=continue" in UNIT.read_text().splitlines()
+
+
 def test_account_is_made():
     """systemd-sysusers(8) in a dry run knows the file and the name the unit wants."""
     said = good(debian("systemd-sysusers", "systemd"), "--dry-run", HERE / "sysusers.d" / "cleartap.conf")
