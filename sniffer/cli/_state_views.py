@@ -233,7 +233,7 @@ def _life(watch: Watch, now: int) -> Text:
         Life.RUNNING: f"running, heard of {ago} ago",
         Life.STOPPED: f"stopped {ago} ago",
         Life.DIED: f"died: last heard of {ago} ago, and nobody stopped it",
-        Life.SILENT: f"there{process}, but it has recorded nothing for {ago}: it cannot write, hangs, or has read its source to the end",
+        Life.SILENT: f"there{process}, but it has recorded nothing for {ago}: it cannot write, or hangs",
         Life.NEVER: "none has watched into this file yet",
     }
     return Text(said[watch.life], _LIFE[watch.life])

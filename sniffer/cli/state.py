@@ -127,12 +127,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _configuration(arguments: argparse.Namespace) -> Config:
-    """File, environment and command line, as for ``cleartap watch``."""
+    """File, environment and command line, as for ``cleartap watch``; where none names a state and we have none, the service's."""
     from sniffer import config
 
     found = config.load(arguments.config, os.environ, {"state.path": arguments.state})
-    if arguments.state is None and hasattr(os, "geteuid") and os.geteuid() == 0:
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if arguments.state is None and (root or not os.access(found.state.path, os.F_OK)):
         from sniffer.watch.opening import root_state
 
-        found = root_state(found)
+        service = root_state(found, root=True)
+        if root or os.access(service.state.path, os.F_OK):
+            return service
     return found
