@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sniffer.dissectors._buffer import Buffer
+from sniffer.dissectors._redis_secrets import Item, auth, commands, hello_auth, outcome, settings, split
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.errors import Malformed
-from sniffer.events import Content, Event, Greeting, Login, Outcome, Side, Skip, Span, Statement
-from sniffer.secret import Secret, decode
+from sniffer.events import Content, Event, Greeting, Side, Skip, Span
+from sniffer.secret import decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ MAX_LINE = 64 * 1024
 # Commands ahead of their replies: pipelines send hundreds.
 MAX_PENDING = 4096
 MAX_DEPTH = 8
-_QUIET = frozenset((b"subscribe", b"psubscribe", b"ssubscribe", b"monitor"))
 _COMMANDS = frozenset(
     b"AUTH HELLO PING ECHO SELECT QUIT GET SET SETEX SETNX GETSET MGET MSET DEL EXISTS EXPIRE TTL INCR DECR HGET HSET HMSET HGETALL LPUSH RPUSH "
     b"LRANGE LPOP RPOP SADD SMEMBERS ZADD ZRANGE INFO CONFIG CLIENT COMMAND KEYS SCAN FLUSHALL FLUSHDB DBSIZE MULTI EXEC SUBSCRIBE PUBLISH "
@@ -33,16 +33,18 @@ _COMMANDS = frozenset(
 class Redis:
     """Commands paired with replies in order."""
 
-    __slots__ = ("_buffers", "_items", "_left", "_pending", "_pushed", "_skip", "_text")
+    __slots__ = ("_buffers", "_items", "_left", "_lost", "_pending", "_pushed", "_silent", "_skip", "_text")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(2 * MAX_HELD), Buffer(2 * MAX_HELD))
         self._pending: deque[list[Event]] = deque()
-        self._items: list[list[tuple[bytes, int]]] = [[], []]  # of the command or reply being read
+        self._items: list[list[Item]] = [[], []]  # of the command or reply being read
         self._left = [0, 0]  # elements it still lacks
         self._skip = [0, 0]  # bytes of an element too long to hold
         self._text: list[list[bytes]] = [[], []]
         self._pushed = False
+        self._lost = False  # the client's commands, after a gap
+        self._silent = ""  # no replies: "off", or "skip" for the next command
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         buffer = self._buffers[side]
@@ -57,6 +59,8 @@ class Redis:
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
         self._buffers[side].clear()
         self._items[side], self._left[side], self._skip[side] = [], 0, 0
+        self._pushed, self._silent = False, ""
+        self._lost = self._lost or side is Side.CLIENT
         return self._forget()
 
     def close(self) -> Sequence[Event]:
@@ -84,9 +88,15 @@ class Redis:
                 raise Malformed("a line longer than the limit")
             return False
         line = (buffer.peek(length) or b"").rstrip(b"\r")
+        if self._lost and side is Side.CLIENT:
+            # Lines inside of values look like commands; only the head of an array is trusted.
+            self._lost = mark != b"*" or _number(line[1:]) is None
+            if self._lost:
+                buffer.take(length + 1)
+                return True
         if mark in (b"$", b"=", b"!") and (size := _number(line[1:])) is not None:
             return self._bulk(side, buffer, length + 1, size, events)
-        if mark in (b"*", b"~", b">", b"%") and (count := _number(line[1:])) is not None:
+        if mark in (b"*", b"~", b">", b"%", b"|") and (count := _number(line[1:])) is not None:
             buffer.take(length + 1)
             return self._array(side, mark, count, at, events)
         buffer.take(length + 1)
@@ -119,18 +129,18 @@ class Redis:
         return self._element(side, data, at, events)
 
     def _array(self, side: Side, mark: bytes, count: int, at: int, events: list[Event]) -> bool:
-        count = count * 2 if mark == b"%" else count
-        if side is Side.SERVER and mark == b">":
-            self._pushed = True
-        if self._left[side]:  # nested: its elements take the place of one
-            self._left[side] += max(count, 0) - 1
+        count = count * 2 if mark in (b"%", b"|") else count
+        if self._left[side]:  # nested: its elements take the place of one; attributes stand beside it
+            self._left[side] += max(count, 0) - (mark != b"|")
             return (not self._left[side] and self._complete(side, events)) or True
+        out_of_band = side is Side.SERVER and mark in (b">", b"|")  # answers nothing (RESP3)
         if count <= 0:
-            if side is Side.SERVER:
+            if side is Side.SERVER and not out_of_band:
                 self._reply(b"", events)
             return True
         self._left[side] = count
         self._items[side] = []
+        self._pushed = self._pushed or out_of_band
         return True
 
     def _element(self, side: Side, data: bytes, at: int, events: list[Event]) -> bool:
@@ -165,51 +175,55 @@ class Redis:
         else:
             self._text[side] += [data for data, _ in items if len(data) > 3]
             if self._pushed:
-                self._pushed = False  # out of band, the answer to nothing (RESP3)
+                self._pushed = False
             else:
                 self._reply(items[0][0] if items else b"", events)
+                events += settings(items)
                 if items and any(data == b"server" for data, _ in items[:2]):
                     self._hello(items, events)
         return True
 
     def _inline(self, line: bytes, at: int, events: list[Event]) -> bool:
-        parts = line.split()
-        if parts:
-            place = at
-            items = []
-            for part in parts[:MAX_ARGUMENTS]:
-                place = at + line.find(part, place - at)
-                items.append((part.strip(b"\"'"), place))
-                place += len(part)
+        items = split(line, at)
+        if items:
             self._command(items, events)
         return True
 
-    def _command(self, items: list[tuple[bytes, int]], events: list[Event]) -> None:
+    def _command(self, items: list[Item], events: list[Event]) -> None:
         name = items[0][0].lower()
         waiting: list[Event] = []
         if name == b"auth":
-            waiting = _auth(items[1:])
+            waiting = auth(items[1:])
         elif name == b"hello":
-            waiting = _hello_auth(items[1:])
+            waiting = hello_auth(items[1:])
         else:
-            events += _statements(name, items[1:])
+            events += commands(name, items[1:])
             values = [data for data, _ in items[1:] if len(data) > 3]
             if values:
                 self._text[Side.CLIENT].append(b" ".join([items[0][0], *values]))
         if len(self._pending) >= MAX_PENDING:
             events += self._pending.popleft()
-        if name in _QUIET:
-            self._pushed = False
-        self._pending.append(waiting)
+        if self._answered(name, items[1:]):
+            self._pending.append(waiting)
+        else:
+            events += waiting
+
+    def _answered(self, name: bytes, items: list[Item]) -> bool:
+        """Whether a reply will come: CLIENT REPLY turns them off, for good or for one command."""
+        silent, self._silent = self._silent, "" if self._silent == "skip" else self._silent
+        words = [data.lower() for data, _ in items[:2]]
+        if name == b"client" and words[:1] == [b"reply"] and len(words) == 2:
+            self._silent = {b"off": "off", b"skip": "skip"}.get(words[1], "")
+            return not self._silent
+        return not silent
 
     def _reply(self, data: bytes, events: list[Event]) -> None:
         waiting = self._pending.popleft() if self._pending else []
         if not waiting:
             return
-        outcome = Outcome.REJECTED if data.startswith(b"-") else Outcome.ACCEPTED
-        events += [replace(event, outcome=outcome) for event in waiting]  # type: ignore[call-arg]
+        events += [replace(event, outcome=outcome(data, event)) for event in waiting]  # type: ignore[call-arg]
 
-    def _hello(self, items: list[tuple[bytes, int]], events: list[Event]) -> None:
+    def _hello(self, items: list[Item], events: list[Event]) -> None:
         """HELLO's answer names server and version (RESP3)."""
         words = [data for data, _ in items]
         pairs = dict(zip(words[::2], words[1::2], strict=False))
@@ -229,52 +243,6 @@ class Redis:
 def _number(digits: bytes) -> int | None:
     body = digits[1:] if digits[:1] == b"-" else digits
     return int(digits) if body.isdigit() and len(body) < 12 else None
-
-
-def _login(mechanism: str, user: bytes | None, secret: tuple[bytes, int]) -> list[Event]:
-    data, at = secret
-    if not data:
-        return []
-    return [Login(span=Span(Side.CLIENT, at, at + len(data)), mechanism=mechanism, username=decode(user) if user is not None else None, secret=Secret(decode(data)), where="AUTH argument")]
-
-
-def _auth(items: list[tuple[bytes, int]]) -> list[Event]:
-    if len(items) >= 2:
-        return _login("AUTH user pass", items[0][0], items[1])
-    return _login("AUTH", None, items[0]) if items else []
-
-
-def _hello_auth(items: list[tuple[bytes, int]]) -> list[Event]:
-    words = [data.lower() for data, _ in items]
-    if b"auth" in words and len(items) > words.index(b"auth") + 2:
-        at = words.index(b"auth")
-        return _login("HELLO AUTH", items[at + 1][0], items[at + 2])
-    return []
-
-
-def _statements(name: bytes, items: list[tuple[bytes, int]]) -> list[Event]:
-    """Commands that set or name a password."""
-    words = [data.lower() for data, _ in items]
-    found: list[tuple[str, bytes | None, bytes, int]] = []
-    if name == b"config" and words[:1] == [b"set"]:
-        for i in range(1, len(items) - 1, 2):
-            if words[i] in (b"requirepass", b"masterauth", b"tls-key-file-pass"):
-                found.append((f"CONFIG SET {words[i].decode()}", None, *items[i + 1]))  # noqa: PERF401
-    elif name == b"acl" and words[:1] == [b"setuser"] and len(items) > 2:
-        found = [("ACL SETUSER", items[1][0], data[1:], at + 1) for data, at in items[2:] if data[:1] == b">"]
-    elif name == b"migrate":
-        for i, word in enumerate(words):
-            if word == b"auth" and i + 1 < len(items):
-                found.append(("MIGRATE AUTH", None, *items[i + 1]))
-            elif word == b"auth2" and i + 2 < len(items):
-                found.append(("MIGRATE AUTH2", items[i + 1][0], *items[i + 2]))
-    elif name == b"sentinel" and words[:1] == [b"set"] and b"auth-pass" in words[2:-1]:
-        found.append(("SENTINEL SET auth-pass", None, *items[words.index(b"auth-pass") + 1]))
-    return [
-        Statement(span=Span(Side.CLIENT, at, at + len(secret)), mechanism=mechanism, username=decode(user) if user else None, secret=Secret(decode(secret)), where=f"{mechanism} argument")
-        for mechanism, user, secret, at in found
-        if secret
-    ]
 
 
 def probe(client: bytes, server: bytes) -> Match:
@@ -307,11 +275,13 @@ def _command_like(data: bytes) -> Match:
         if len(name) < min(count, 24):
             return Match.MORE if name.isalpha() or not name else Match.NO
         return Match.YES if 0 < count <= 24 and name.replace(b".", b"").replace(b"_", b"").replace(b"-", b"").isalnum() else Match.NO
-    line, end, _ = data.partition(b"\n")
+    line, end, rest = data.partition(b"\n")
     word = line.split(b" ", 1)[0].rstrip(b"\r").upper()
     if not end:
         return Match.MORE if any(c.startswith(word) for c in _COMMANDS) and len(line) < 512 else Match.NO
-    # Words that other line protocols have too must wait for the port's word.
+    # Words that other line protocols have too must wait for the port's word, or for an array behind them.
+    if word in _COMMANDS and rest[:1] == b"*":
+        return _command_like(rest)
     return Match.NO if word not in _COMMANDS else Match.MORE if word in (b"AUTH", b"QUIT", b"INFO", b"GET", b"SET", b"ECHO", b"TYPE", b"HELLO", b"PING") else Match.YES
 
 

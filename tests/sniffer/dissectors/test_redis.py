@@ -6,9 +6,9 @@ import pytest
 
 from sniffer.dissectors import Match
 from sniffer.dissectors.redis import MAX_HELD, SPEC, probe
-from sniffer.events import Skip
+from sniffer.events import Skip, Statement
 from tests.drive import Gap, Side, client, drive, server
-from tests.sniffer.dissectors.say import both, logins, statements, storm
+from tests.sniffer.dissectors.say import both, hashes, logins, secret_of, statements, storm
 
 
 def command(*words: str) -> bytes:
@@ -68,3 +68,79 @@ def test_probe(c, s, said):
 
 def test_storm():
     storm(SPEC, [command("AUTH", "a"), command("HELLO", "3", "AUTH", "u", "p"), b"+OK\r\n", b"*2\r\n*1\r\n$1\r\na\r\n:1\r\n", b"%2\r\n+a\r\n+b\r\n", b"$-1\r\n"])
+
+
+@pytest.mark.parametrize(
+    ("line", "login"),
+    [
+        (b'AUTH "two words"\r\n', (None, "two words")),
+        (b'auth bob "q\\"\\x41\\n"\n', ("bob", 'q"A\n')),
+        (b"AUTH 'it\\'s'\r\n", (None, "it's")),
+        (b'  AUTH   bob   p"w  \r\n', ("bob", 'p"w')),
+    ],
+)
+def test_inline_commands_are_split_as_redis_does(line, login):
+    script = [client(line), server("+OK\r\n")]
+    events = both(SPEC, script)
+    assert [(x[1], x[2], x[3]) for x in logins(events)] == [(*login, "accepted")]
+
+
+def test_inline_commands_with_open_quotes_are_refused():
+    assert not logins(both(SPEC, [client(b'AUTH "open\r\n'), server("-ERR Protocol error: unbalanced quotes in request\r\n")]))
+
+
+def test_hello_options_in_any_order_and_names_like_options():
+    sent = command("HELLO", "3", "SETNAME", "auth", "AUTH", "bob", "pw")
+    assert logins(both(SPEC, [client(sent), server("-WRONGPASS no\r\n")])) == [("HELLO AUTH", "bob", "pw", "rejected")]
+    assert logins(both(SPEC, [client(sent), server("*2\r\n$6\r\nserver\r\n$5\r\nredis\r\n")]))[0][3] == "accepted"
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [("-NOAUTH no\r\n", "rejected"), ("-ERR invalid password\r\n", "rejected"), ("+QUEUED\r\n", "unknown"), ("$5\r\nvalue\r\n", "unknown"), (":1\r\n", "unknown")])
+def test_only_ok_accepts(answer, outcome):
+    assert [x[3] for x in logins(both(SPEC, [client(command("AUTH", "a")), server(answer)]))] == [outcome]
+
+
+def test_replies_turned_off_are_not_waited_for():
+    script = [client(command("CLIENT", "REPLY", "OFF") + command("SET", "k", "v") + command("CLIENT", "REPLY", "ON") + command("AUTH", "a")), server("+OK\r\n-ERR no\r\n")]
+    assert [x[3] for x in logins(both(SPEC, script, same_content=False))] == ["rejected"]
+    script = [client(command("CLIENT", "REPLY", "SKIP") + command("SET", "k", "v") + command("AUTH", "a")), server("-ERR no\r\n")]
+    assert [x[3] for x in logins(both(SPEC, script, same_content=False))] == ["rejected"]
+
+
+def test_attributes_stand_beside_replies():
+    script = [client(command("GET", "k") + command("AUTH", "a")), server("|1\r\n+ttl\r\n:3600\r\n*2\r\n|1\r\n+x\r\n:1\r\n:1\r\n:2\r\n-ERR no\r\n")]
+    assert [x[3] for x in logins(both(SPEC, script, same_content=False))] == ["rejected"]
+
+
+def test_settings_in_commands_and_replies():
+    sent = command("CONFIG", "SET", "masteruser", "repl", "masterauth", "mp", "maxmemory", "1") + command("SENTINEL", "CONFIG", "SET", "sentinel-pass", "sp") + command("SENTINEL", "SET", "m", "auth-user", "u", "auth-pass", "ap") + command("CONFIG", "GET", "requirepass")
+    script = [client(sent), server("+OK\r\n+OK\r\n+OK\r\n*2\r\n$11\r\nrequirepass\r\n$3\r\nold\r\n")]
+    events = both(SPEC, script, same_content=False)
+    assert statements(events) == [("CONFIG SET masterauth", "repl", "mp"), ("SENTINEL CONFIG SET sentinel-pass", None, "sp"), ("SENTINEL SET auth-pass", "u", "ap"), ("CONFIG GET requirepass", None, "old")]
+    assert [secret_of(script, e) for e in events if isinstance(e, Statement)][-1] == b"old"
+
+
+def test_acl_rules_and_their_hashes():
+    digest = "ab" * 32
+    events = both(SPEC, [client(command("ACL", "SETUSER", "bob", "on", ">new", "<old", f"#{digest}", "~#tag"))], same_content=False)
+    assert statements(events) == [("ACL SETUSER", "bob", "new"), ("ACL SETUSER", "bob", "old")]
+    assert hashes(events) == [("ACL SETUSER", "bob", digest, digest)]
+
+
+def test_keys_of_migrate_are_no_options():
+    sent = command("MIGRATE", "h", "6379", "", "0", "9", "AUTH", "pw", "KEYS", "auth", "k")
+    assert statements(both(SPEC, [client(sent)], same_content=False)) == [("MIGRATE AUTH", None, "pw")]
+    assert not statements(both(SPEC, [client(command("MIGRATE", "auth", "6379", "auth", "0", "9", "KEYS", "auth", "k"))], same_content=False))
+
+
+def test_lines_of_a_value_cut_by_a_gap_are_no_commands():
+    events = drive(SPEC, [client(command("PING")), Gap(Side.CLIENT, 40), client(b"see\r\nAUTH fake\r\n$3\r\nx\r\n" + command("AUTH", "real")), server("+OK\r\n")])
+    assert [x[2] for x in logins(events)] == ["real"]
+
+
+def test_inline_greeting_before_arrays_on_any_port():
+    assert probe(b"PING\r\n" + command("AUTH", "a"), b"") is Match.YES
+
+
+def test_the_cluster_bus_is_another():
+    assert probe(b"RCmb\0\0\1\0" + bytes(100), b"") is Match.NO
