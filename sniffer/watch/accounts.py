@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sniffer.capture.source import Counters
 from sniffer.session import Report
 from sniffer.state import Interval
 from sniffer.summary import Summary
@@ -31,6 +32,7 @@ class _Part:
     """One worker's share of a link."""
 
     generation: int = 0
+    before: Counters = field(default_factory=Counters)  # counted by workers whose source was another than the one that is open
     packets: int = 0
     bytes: int = 0
     dropped: int = 0
@@ -91,14 +93,19 @@ class Accounts:
     def _link(self, message: Message, link: Link) -> None:
         rate = self._links[link.name]
         part = rate.parts.setdefault(message.number, _Part())
+        now = link.counters
         if message.generation != part.generation:
             part.generation = message.generation
-            lost = max(0, link.opened - part.packets)
+            if link.opened < part.packets - part.before.packets:
+                # Not a ring, whose counters go on, but a source that was opened anew.
+                part.before = Counters(part.packets, part.bytes, part.dropped)
+            lost = max(0, part.before.packets + link.opened - part.packets)
             part.lost += lost
             self._metrics.lost(link.name, "worker", lost)
-        if link.counters.packets > part.packets:
+        packets = part.before.packets + now.packets
+        if packets > part.packets:
             rate.heard = time.monotonic_ns()
-        part.packets, part.bytes, part.dropped = link.counters.packets, link.counters.bytes, link.counters.dropped
+        part.packets, part.bytes, part.dropped = packets, part.before.bytes + now.bytes, part.before.dropped + now.dropped
         part.problem, part.ended = link.problem, link.ended
         # What was lost with a worker had been read, though nothing came of it: it is counted once, as lost.
         self._metrics.capture(link.name, part.packets - part.lost, part.bytes, part.dropped, worker=message.number)

@@ -281,6 +281,20 @@ def test_what_a_dead_worker_had_read_is_counted_as_lost_once():
     assert kept.conditions() == []
 
 
+def test_counts_of_a_source_that_is_opened_anew_go_on():
+    """A server of pcap-over-IP, to which the next worker connects again."""
+    kept, status, metrics = accounts()
+    kept.take(message(0, link(100, dropped=3)))
+    for generation in (1, 2):
+        kept.died(0)
+        kept.take(message(generation, link(10, dropped=1)))
+    kept.take(message(2, link(25, dropped=1)))
+    kept.tick(1, 2)
+    shown = status.links["eth1"]
+    assert (shown.packets, shown.bytes, shown.dropped, shown.lost) == (135, 13_500, 5, 0)
+    assert metrics.snapshot()["cleartap_capture_packets_total"][("eth1",)] == 135
+
+
 def test_drops_and_shedding_are_conditions():
     kept, status, _ = accounts()
     kept.take(message(0, link(100, dropped=7), step=1))
