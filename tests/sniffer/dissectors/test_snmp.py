@@ -6,7 +6,7 @@ import pytest
 
 from sniffer.dissectors import Match
 from sniffer.dissectors.snmp import SPEC, probe
-from sniffer.events import Encryption, Posture
+from sniffer.events import Anomaly, Encryption, Posture
 from tests.drive import client, drive, server
 from tests.sniffer.dissectors.say import hashes, logins, storm
 
@@ -89,3 +89,89 @@ def test_storm():
     seeds = [message(0, b"public", GET, 1), message(1, b"x", RESPONSE, 1), v3(3, b"bob", bytes(12))]
     storm(SPEC, seeds, datagram=True, rounds=400)
     storm(SPEC, seeds)
+
+
+def outcomes(events) -> list[str]:
+    return [str(e.outcome) for e in events if hasattr(e, "outcome")]
+
+
+def test_a_scanner_that_never_changes_its_request_id():
+    words = [f"word{i}".encode() for i in range(400)]
+    script = [client(message(0, w, GET, 1)) for w in words] + [server(message(0, b"word7", RESPONSE, 1))]
+    found = logins(drive(SPEC, script, datagram=True))
+    assert sorted(x[2] for x in found) == sorted(w.decode() for w in words)
+    assert [x[2] for x in found if x[3] == "accepted"] == ["word7"]
+
+
+def test_an_answer_with_another_community_loses_no_question():
+    script = [client(message(1, b"asked@10", GET, 7)), server(message(1, b"asked", RESPONSE, 7))]
+    assert sorted(x[2:] for x in logins(drive(SPEC, script, datagram=True))) == [("asked", "accepted"), ("asked@10", "unknown")]
+
+
+def test_an_answer_alone_tells_that_the_community_is_right():
+    """Agents with several addresses answer from another one; captures may hold one direction."""
+    for side in (client, server):
+        assert logins(drive(SPEC, [side(message(1, b"readers", RESPONSE, 7))] * 3, datagram=True)) == [("v2c", None, "readers", "accepted")]
+
+
+def test_a_request_told_as_unknown_is_told_again_when_answered():
+    script = [client(message(1, b"c", TRAP2, 1)), client(message(1, b"c", GET, 2)), server(message(1, b"c", RESPONSE, 2))]
+    assert [x[3] for x in logins(drive(SPEC, script, datagram=True))] == ["unknown", "accepted"]
+
+
+def test_informs_are_answered_by_the_receiver():
+    script = [client(message(1, b"informs", 0xA6, 9)), server(message(1, b"informs", RESPONSE, 9))]
+    assert logins(drive(SPEC, script, datagram=True)) == [("v2c", None, "informs", "accepted")]
+
+
+def test_messages_cut_by_the_capture_keep_what_stands_in_front():
+    whole = message(1, b"readers", GET, 7)
+    cut = whole[: whole.index(b"readers") + len(b"readers") + 2]
+    assert probe(cut, b"") is Match.YES
+    assert logins(drive(SPEC, [client(cut)], datagram=True)) == [("v2c", None, "readers", "unknown")]
+    events = drive(SPEC, [client(v3(1, b"bob", b"P" * 12)[:-4])], datagram=True)
+    assert hashes(events) == [("v3-usm", "bob", (b"P" * 12).hex(), None)]
+
+
+def test_a_broken_datagram_does_not_end_the_reading():
+    script = [client(message(1, b"one", GET, 1)), client(b"\x30\x03\x02\x01\x09"), client(message(1, b"two", GET, 2))]
+    events = drive(SPEC, script, datagram=True)
+    assert [x[2] for x in logins(events)] == ["one", "two"]
+    assert any(isinstance(e, Anomaly) for e in events)
+
+
+def test_lengths_and_versions_in_long_forms():
+    pdu = tlv(GET, number(1), number(0), number(0), tlv(0x30))
+    inner = b"\x02\x02\x00\x01" + b"\x04\x82\x00\x06public" + pdu
+    long = b"\x30\x84" + len(inner).to_bytes(4, "big") + inner
+    assert probe(long, b"") is Match.YES
+    assert logins(drive(SPEC, [client(long)], datagram=True)) == [("v2c", None, "public", "unknown")]
+
+
+def report(counter: int, flags: int = 0) -> bytes:
+    name = bytes.fromhex("2b060106030f0101") + bytes((counter, 0))
+    usm = tlv(0x30, tlv(4, bytes.fromhex("80001f8880e9630000d61ff449")), number(3), number(9), tlv(4, b"bob"), tlv(4, b""), tlv(4, b""))
+    head = tlv(0x30, number(5), number(65507), tlv(4, bytes((flags,))), number(3))
+    pdu = tlv(0xA8, number(1), number(0), number(0), tlv(0x30, tlv(0x30, tlv(6, name), tlv(0x41, b"\1"))))
+    return tlv(0x30, b"\x02\x01\x03", head, tlv(4, usm), tlv(0x30, tlv(4, b"engine"), tlv(4, b""), pdu))
+
+
+@pytest.mark.parametrize(("counter", "flags", "outcome"), [(5, 0, "rejected"), (3, 0, "rejected"), (2, 1, "accepted"), (4, 0, "unknown"), (1, 0, "unknown")])
+def test_reports_say_what_was_wrong(counter, flags, outcome):
+    script = [client(v3(1, b"bob", b"P" * 12)), server(report(counter, flags))]
+    assert outcomes(drive(SPEC, script, datagram=True)) == [outcome]
+
+
+def test_after_a_wrong_digest_the_next_try_is_told_too():
+    script = [client(v3(1, b"bob", b"P" * 12)), server(report(5)), client(v3(1, b"bob", b"Q" * 12)), server(v3(1, b"bob", b"R" * 12))]
+    events = drive(SPEC, script, datagram=True)
+    assert outcomes(events) == ["rejected", "accepted"]
+    assert hashes(events)[1][2] == (b"Q" * 12).hex()
+
+
+def test_the_digest_is_zeroed_where_it_stands():
+    """Not where the same bytes come by chance: user and digest alike."""
+    data = v3(1, b"A" * 12, b"A" * 12)
+    at = data.rindex(b"A" * 12)
+    (found,) = hashes(drive(SPEC, [client(data)], datagram=True))
+    assert found[3].split("$")[4] == (data[:at] + bytes(12) + data[at + 12 :]).hex()
