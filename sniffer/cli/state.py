@@ -7,7 +7,6 @@ import os
 import re
 import sys
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sniffer.errors import StateError, UsageError
@@ -92,6 +91,8 @@ def _since(text: str) -> int:
     span = re.fullmatch(r"(\d{1,6})([smhdw])", text)
     if span:
         return max(0, time.time_ns() - int(span[1]) * _UNITS[span[2]] * _SECOND)
+    from datetime import UTC, datetime
+
     try:
         moment = datetime.fromisoformat(text)
         seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
