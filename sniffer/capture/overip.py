@@ -156,20 +156,29 @@ class Stream:
         self._thread.start()
 
     def _run(self) -> None:
-        """The thread: one batch at a time, the next when that was taken and given back."""
+        """The thread. However it ends, that is told: whoever waits must not wait for ever."""
+        self._end = f"{self.name}: could not be read any further"
+        try:
+            self._follow()
+        finally:
+            if not self._closed:
+                self._batch = None
+                os.write(self._signal, b"-")
+
+    def _follow(self) -> None:
+        """One batch at a time, the next when that was taken and given back."""
         self._bytes.begin()
         reader = self._reader()
-        problem = f"{self.name}: {'not a capture (neither pcap nor pcapng)' if self._bytes.head else self._ended}"
-        if reader is not None:
-            for frames in reader.batches():
-                self._batch = frames
-                os.write(self._signal, b"+")
-                self._taken.acquire()
-                if self._closed:
-                    return
-            problem = reader.problem or f"{self.name}: {self._bytes.error or self._ended}"
-        self._batch, self._end = None, problem
-        os.write(self._signal, b"-")
+        if reader is None:
+            self._end = f"{self.name}: {'not a capture (neither pcap nor pcapng)' if self._bytes.head else self._ended}"
+            return
+        for frames in reader.batches():
+            self._batch = frames
+            os.write(self._signal, b"+")
+            self._taken.acquire()
+            if self._closed:
+                return
+        self._end = reader.problem or f"{self.name}: {self._bytes.error or self._ended}"
 
     def _reader(self) -> Reader | None:
         if self._bytes.head in MAGICS:

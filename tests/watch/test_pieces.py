@@ -369,9 +369,18 @@ def test_signals_are_words():
 
 def test_a_fault_of_our_own_shows_its_place_and_no_value():
     code = "from sniffer.watch.boundary import Boundary\nwith Boundary('it'):\n    int('hunter2-canary')"
+    _shows_no_value(code, "it ended by a fault of its own: ValueError", 70)
+
+
+def test_nor_does_one_in_a_thread():
+    code = "import threading\nfrom sniffer.watch.boundary import Boundary\nwith Boundary('it'):\n    t = threading.Thread(target=lambda: int('hunter2-canary'), name='reads')\n    t.start()\n    t.join()"
+    _shows_no_value(code, "it, reads ended by a fault of its own: ValueError", 0)
+
+
+def _shows_no_value(code: str, said: str, ends: int) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 70
-    assert "ValueError" in done.stderr
+    assert done.returncode == ends
+    assert said in done.stderr
     assert "hunter2-canary'" not in done.stderr.replace("int('hunter2-canary')", "")
 
 

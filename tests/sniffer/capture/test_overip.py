@@ -199,6 +199,24 @@ def test_urls_that_are_none(url):
         connect(url)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_the_reader_keeps_nobody_waiting(monkeypatch):
+    def broken(self):
+        raise ValueError("ours")
+        yield
+
+    monkeypatch.setattr("sniffer.capture.pcap.PcapReader.batches", broken)
+    out, into = os.pipe()
+    os.write(into, b"\xd4\xc3\xb2\xa1")
+    stream = Stream("pipe", out, "the writer has ended")
+    try:
+        assert stream.read(5.0) is None
+        assert stream.problem == "pipe: could not be read any further"
+    finally:
+        stream.close()
+        os.close(into)
+
+
 def test_a_name_that_no_host_can_have():
     with pytest.raises(CaptureError, match="cannot connect"):
         connect(f"tcp://{'a' * 64}.example:99")
