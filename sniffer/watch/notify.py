@@ -7,6 +7,10 @@ import socket
 import time
 
 
+# A large state whose last run was killed is read whole at the start, from a slow disk for minutes (seconds).
+OPENING = 600
+
+
 class Notifier:
     """The datagram socket that ``$NOTIFY_SOCKET`` names; ``beat`` answers the watchdog in half its time."""
 
@@ -27,6 +31,10 @@ class Notifier:
                 out.sendto("\n".join(lines).encode(), name)
             except OSError:
                 pass
+
+    def opening(self) -> None:
+        """Asks for patience: started anew because it took long, it would have to begin again."""
+        self.say(f"EXTEND_TIMEOUT_USEC={OPENING * 1_000_000}", "STATUS=opening the state")
 
     def beat(self, status: str) -> None:
         """Once in half the watchdog's time: still alive, and in one line how it stands."""

@@ -120,6 +120,7 @@ class Watcher:
     def _begin(self) -> None:
         """Open the state, tell what was not watched, start everything."""
         config = self._config
+        self._notifier.opening()
         limits = {output.name: output.queue_mb << 20 for output in config.outputs}
         self._state = State(config.state.path, sensor=config.sensor, retention_days=config.state.retention_days, max_bytes=config.state.max_mb << 20, limits=limits)
         self._undo.callback(self._state.close)

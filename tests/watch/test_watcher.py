@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,20 @@ class Notes:
 def configured(path, *names: str) -> Config:
     outputs = tuple(OutputSettings(name=name, type="file") for name in names)
     return Config(sensor="test", state=StateSettings(path=str(path / "state.sqlite")), metrics=MetricsSettings(listen=""), outputs=outputs)
+
+
+@pytest.fixture
+def systemd(tmp_path, monkeypatch) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(5.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listener
+
+
+def test_systemd_is_asked_for_patience_before_the_state_is_read(systemd, watcher):
+    assert systemd.recv(200).startswith(b"EXTEND_TIMEOUT_USEC=")
+    assert systemd.recv(200).startswith(b"READY=1")
 
 
 @pytest.fixture
