@@ -28,6 +28,8 @@ _CHARSET = re.compile(
     r"|shift_?jis|euc-(?:jp|kr)|gb2312|gbk|gb18030|big5|macintosh"
 )
 _OPAQUE = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip", "application/gzip", "application/vnd.", "application/x-7z", "application/x-rar", "application/msword")
+# Systems that have Excel send these as application/vnd.ms-excel.
+_TABLES = (".csv", ".tsv", ".txt")
 _STAYS = ("", "text/plain", "text/html")
 _ENCODED = (b"base64", b"quoted-printable")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
@@ -84,9 +86,9 @@ class _Walk:
             self._words(head, start, body)
         fields = {m[1].lower(): m[2] for m in _FIELD.finditer(head)}
         kind = fields.get(b"type", b"")
-        media = kind.partition(b";")[0].strip().lower().decode("ascii", "replace")
+        media = _token(kind).decode("ascii", "replace")
         parameters = _parameters(kind)
-        encoding = fields.get(b"transfer-encoding", b"").split(b";")[0].strip().lower()
+        encoding = _token(fields.get(b"transfer-encoding", b""))
         boundary = parameters.get(b"boundary", b"")
         if media.startswith("multipart/") and 0 < len(boundary) <= _MAX_BOUNDARY and depth < MAX_DEPTH:
             for part in _split(self.data, boundary, body, end, self.room):
@@ -111,7 +113,7 @@ class _Walk:
             self._give(b"".join(out).strip(), "text/plain", None, start, end, "mail header")
 
     def _leaf(self, media: str, encoding: bytes, charset: str | None, name: str | None, start: int, end: int) -> None:
-        if media.startswith(_OPAQUE):
+        if media.startswith(_OPAQUE) and not (name or "").lower().endswith(_TABLES):
             self.cuts.append((start, end))
             return
         raw = self.data[start:end]
@@ -129,6 +131,11 @@ class _Walk:
         span = Span(self.span.side, min(base + start, last), min(base + end, last))
         if data:
             self.parts.append(Content(span=span, data=data, media=media, where=where, name=name))
+
+
+def _token(value: bytes) -> bytes:
+    """A field's first word in lower case, without the comment (RFC 2045 section 5.1) or quotes that some put there."""
+    return value.partition(b";")[0].partition(b"(")[0].strip(b' \t\r\n"').lower()
 
 
 def _parameters(value: bytes) -> dict[bytes, bytes]:

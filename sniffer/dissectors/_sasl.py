@@ -28,6 +28,7 @@ _OAUTH_USER = re.compile(rb"(?:^user=|^[ny],a=|^p=[^,\x01]{0,40},a=)([^\x01,]+)"
 _SCRAM_USER = re.compile(rb"^(?:[ny]|p=[^,]{1,40}),[^,]*,(?:m=[^,]*,)?n=([^,]*),r=")
 _SCRAM_PROOF = re.compile(rb",p=([A-Za-z0-9+/]{16,100}={0,2})$")
 _USER_PROMPT = re.compile(rb"user|login|name|e-?mail|account", re.I)
+_FIRST_PROMPT = re.compile(rb"user ?name:?\0?", re.I)  # as nearly all servers have it
 _PASSWORD_PROMPT = re.compile(rb"pass|secret", re.I)
 
 Found = Login | ChallengeResponse | Token
@@ -56,6 +57,7 @@ class Sasl:
     __slots__ = ("_challenges", "_found", "_last", "_more", "_ntlm", "_responses", "_step", "_user", "mechanism")
 
     def __init__(self, mechanism: str, prefix: str = "") -> None:
+        mechanism = mechanism.strip('"')  # IMAP's clients may quote any argument
         name = mechanism.upper() if _NAME.fullmatch(mechanism) else "unknown"
         self.mechanism = prefix + name
         self._step = _STEPS.get("SCRAM" if name.startswith("SCRAM-") else name, Sasl._negotiate)
@@ -70,6 +72,11 @@ class Sasl:
     def expects(self) -> bool:
         """Whether the client is to speak: the server has asked, or asked unseen (only one side captured)."""
         return self._responses < self._challenges or self._more
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the mechanism cannot end here: the client has not yet said what it must."""
+        return self._more and self._found is None
 
     def initial(self, data: bytes | None, span: Span) -> None:
         """A response sent with the command itself, before any challenge."""
@@ -100,7 +107,7 @@ class Sasl:
         found, self._found, self._more = self._found, None, False
         if found is None:
             return []
-        return [replace(found, outcome=outcome, username=found.username or self._user)]
+        return [replace(found, outcome=outcome, username=found.username or self._user or None)]
 
     def _take(self, data: bytes | None, span: Span, challenge: bytes | None) -> None:
         self._more = False
@@ -230,8 +237,8 @@ _STEPS: dict[str, _Step] = {
 
 
 def joined(challenge: bytes | None, prefix: str = "") -> Sasl | None:
-    """A LOGIN exchange met at its prompt for the password (its beginning was not captured): the user is not known."""
-    if not challenge or len(challenge) > 64 or not _PASSWORD_PROMPT.search(challenge):
+    """A LOGIN exchange met at one of its prompts (its beginning was not captured); from the password's on without user."""
+    if not challenge or len(challenge) > 64 or not (_PASSWORD_PROMPT.search(challenge) or _FIRST_PROMPT.fullmatch(challenge)):
         return None
     sasl = Sasl("LOGIN", prefix)
     sasl.challenge(challenge)

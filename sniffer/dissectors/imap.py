@@ -186,7 +186,8 @@ class Imap:
         text, at = line[: len(line) - len(marker[0])] if marker else line, 0
         while len(self._args) < 3 and (match := _ARGUMENT.match(text, at)) is not None:
             quoted = match[1] is not None
-            value = re.sub(rb"\\(.)", rb"\1", match[1]) if quoted else match[2]
+            # Only these two are escaped (RFC 9051 section 9); clients that leave DOMAIN\user as it is mean the backslash.
+            value = re.sub(rb'\\(["\\])', rb"\1", match[1]) if quoted else match[2]
             self._args.append(None if b"\0" in value else value)
             first, at = match.span(1 if quoted else 2)
             self._span = Span(Side.CLIENT, start + first, start + at)

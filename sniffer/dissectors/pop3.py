@@ -17,8 +17,11 @@ from sniffer.secret import Secret, decode
 # lines may pass for them, so not few).
 _MAX_STRANGE = 4096
 
-_STAMP = re.compile(rb"<[^<>\s]{1,500}>")
-_APOP = re.compile(rb"(\S{1,256}) ([0-9A-Fa-f]{32})\s*")
+# Some servers put spaces in the stamp; clients take it as it stands.
+_STAMP = re.compile(rb"<[^<>\r\n]{1,500}>")
+# A message id made of a process and a clock, as the RFC's: a contact's address beside it is not what clients digest.
+_CLOCK = re.compile(rb"<[^@]*\d[^@]*@")
+_APOP = re.compile(rb"(\S[^\r\n]{0,255}?) +([0-9A-Fa-f]{32})\s*")
 _SIZE = re.compile(rb"\+OK\s+\d+\s+octets\b", re.I)
 # What tells a command from a SASL response where the server was not heard, and after a gap.
 _COMMAND = re.compile(
@@ -39,7 +42,7 @@ class Pop3:
     """Commands and status lines paired in order; multi-line replies apart from both."""
 
     __slots__ = (
-        "_asked", "_auth", "_banner", "_body", "_client", "_fresh", "_heard", "_kind", "_lost", "_offered", "_over", "_pending",
+        "_asked", "_auth", "_banner", "_body", "_client", "_doubt", "_fresh", "_heard", "_kind", "_lost", "_offered", "_over", "_pending",
         "_server", "_spoke", "_strange", "_torn", "_user",
     )  # fmt: skip
 
@@ -47,6 +50,7 @@ class Pop3:
         self._client, self._server = Buffer(), Buffer()
         self._pending = Pending()
         self._auth: Sasl | None = None
+        self._doubt = False  # a +OK was taken for the exchange going on, since the client had said too little
         self._user: str | None = None
         self._banner: bytes | None = None  # the greeting's time stamp, the challenge of APOP
         self._body: Dotted | None = None  # the multi-line reply being sent
@@ -103,9 +107,11 @@ class Pop3:
         self._spoke = True
         span = Span(Side.CLIENT, start, start + len(line))
         auth = self._auth
-        if auth is not None and auth.expects and (self._heard or not _COMMAND.fullmatch(line)):
+        if auth is not None and auth.expects and ((self._heard and not self._doubt) or not _COMMAND.fullmatch(line)):
             auth.line(line, span)
             return True
+        if self._doubt:
+            self._accept(events)
         if self._lost:
             if not _COMMAND.fullmatch(line):
                 return True
@@ -159,6 +165,13 @@ class Pop3:
             self._auth.initial(unbase64(initial), Span(Side.CLIENT, start, start + len(initial)))
         return self._auth
 
+    def _accept(self, events: list[Event]) -> None:
+        """The client gives commands again: the +OK in doubt ended the exchange."""
+        self._doubt = False
+        if self._auth is not None and self._pending.head is self._auth:
+            events += finished(self._pending.next(), Outcome.ACCEPTED)
+            self._auth = None
+
     # The server's side.
 
     def _read_server(self, events: list[Event]) -> bool:
@@ -189,8 +202,13 @@ class Pop3:
         first, self._fresh, self._heard = self._fresh, False, True
         if first and good and (not self._pending or _BANNER.search(line)):
             stamps = _STAMP.findall(line)
-            self._banner = stamps[-1] if stamps else None
+            self._banner = next(filter(_CLOCK.match, stamps), stamps[0] if stamps else None)
             events += greeting(line, span)
+            return
+        head = self._pending.head
+        if good and isinstance(head, Sasl) and head.unfinished:
+            self._doubt = True  # Exchange asks for NTLM's first message so
+            head.challenge(unbase64(line[3:]))
             return
         self._answer(self._pending.next(), good, line, newline, span, events)
 
@@ -217,7 +235,7 @@ class Pop3:
             raise Malformed("server lines that are no POP3 replies")
 
     def _challenge(self, text: bytes, events: list[Event]) -> None:
-        self._heard = True
+        self._heard, self._doubt = True, False
         events += self._pending.seek(Sasl) or ()
         entry = self._pending.head
         if isinstance(entry, Sasl):

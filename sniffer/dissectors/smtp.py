@@ -183,7 +183,7 @@ class Smtp:
 
     def _command(self, verb: bytes, argument: bytes, span: Span, events: list[Event]) -> Entry:
         """Act on a command; what is to wait for its reply."""
-        if verb == b"AUTH":
+        if verb in (b"AUTH", b"X-EXPS"):  # the latter is what Exchange servers say among themselves
             return self._begin_auth(argument, span)
         if verb == b"DATA":
             self._deciding = True
@@ -300,7 +300,7 @@ class Smtp:
 
     def _capabilities(self, lines: list[tuple[int, bytes]], events: list[Event]) -> None:
         for start, text in lines[1:]:
-            word = text.strip().upper()
+            word = text.strip().upper().partition(b" ")[0]
             span = Span(Side.SERVER, start, start + 4 + len(text))
             if word == b"STARTTLS" and "offered" not in self._said:
                 self._said.add("offered")

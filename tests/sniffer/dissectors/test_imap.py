@@ -68,6 +68,14 @@ def test_logins_without_a_password(line: str):
     assert logins(run([BANNER, client(f"{line}\r\n"), server("a1 NO\r\n"), client("a2 LOGIN bob x\r\n"), server("a2 OK\r\n")])) == [("LOGIN", "bob", "x", "accepted")]
 
 
+def test_a_backslash_that_escapes_nothing_is_meant():
+    assert logins(run([BANNER, client('a1 LOGIN "EXAMPLE\\alice" "s\\3cret"\r\n'), server("a1 OK\r\n")])) == [("LOGIN", "EXAMPLE\\alice", "s\\3cret", "accepted")]
+
+
+def test_a_quoted_mechanism():
+    assert logins(run([BANNER, client(f'a1 AUTHENTICATE "PLAIN" {PLAIN}\r\n'), server("a1 OK\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "accepted")]
+
+
 def test_answers_find_their_tags():
     events = run([BANNER, client("a NOOP\r\nb LOGIN alice one\r\nc LOGIN alice two\r\n"), server("c OK\r\n* 3 EXISTS\r\na OK\r\nb NO\r\n")])
     assert logins(events) == [("LOGIN", "alice", "two", "accepted"), ("LOGIN", "alice", "one", "rejected")]
@@ -239,7 +247,15 @@ def test_hostile_input_costs_little():
         (b". LOGIN alice x\r\n", b"", Match.YES),
         (b"a1 UID FETCH 1 (FLAGS)\r\n", b"", Match.YES),
         (b"a1 LOGIN", b"", Match.MORE),
-        (b"NICK LOGIN a b\r\n", b"", Match.NO),
+        (b"NICK LOGIN a b\r\n", b"", Match.MORE),
+        (b"NICK LOGIN a b\r\n", b"NICK OK in\r\n", Match.YES),
+        (b"NICK LOGIN a b\r\n", b"nope\r\n", Match.NO),
+        (b"a.b-c_1 LOGIN a b\r\n", b"a.b-c_1 NO\r\n", Match.YES),
+        (b"a1 LOGIN alice x\r\n", b"a1 OK\r\n", Match.YES),
+        (b"a2 LOGIN alice x\r\n", b"a1 OK done\r\n", Match.YES),
+        (b"AGEAYg==\r\n", b"a1 OK in\r\n", Match.MORE),
+        (b"AGEAYg==\r\na2 SELECT INBOX\r\n", b"a1 OK in\r\na2 OK\r\n", Match.YES),
+        (b"", b"+ go on\r\n", Match.MORE),
         (b"GET / HTTP/1.1\r\n", b"", Match.NO),
         (b"USER alice\r\n", b"", Match.NO),
         (b"\x16\x03\x01", b"", Match.NO),

@@ -71,6 +71,17 @@ def test_parts_and_attachments():
     assert b"AAAAAAAA" not in mail.data
 
 
+@pytest.mark.parametrize("encoding", [b"base64 (as it is)", b'"base64"', b" Base64 ; x=y"])
+def test_comments_and_quotes_in_a_header(encoding: bytes):
+    mail = b"Content-Type: text/plain (plain) ; charset=us-ascii\r\nContent-Transfer-Encoding: " + encoding + b"\r\n\r\n" + base64.b64encode(b"the text") + b"\r\n"
+    assert [(c.media, c.data) for c in walk(mail)][1:] == [("text/plain", b"the text")]
+
+
+def test_a_table_sent_as_a_spreadsheet_is_read():
+    head = b"Content-Type: application/vnd.ms-excel; name=people.csv\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert [(c.name, c.data) for c in walk(head + base64.b64encode(b"a,b\r\n"))][1:] == [("people.csv", b"a,b\r\n")]
+
+
 def test_nested_and_forwarded():
     inner = multipart("Content-Transfer-Encoding: base64\n\naW5uZXI=", boundary="b2")
     forwarded = "Content-Type: message/rfc822\n\nSubject: fwd\nContent-Transfer-Encoding: base64\n\nZm9yd2FyZGVk"

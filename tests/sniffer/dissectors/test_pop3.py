@@ -89,6 +89,37 @@ def test_apop_without_its_challenge_is_not_completed(first: Say | Gap):
     assert found.crack is None
 
 
+@pytest.mark.parametrize("banner", ["+OK <12.34@mx> by <info@example.org>", "+OK mail <info@example.org> <12.34@mx>", "+OK <12.34@mx>."])
+def test_apop_takes_the_stamp_with_the_clock(banner: str):
+    event = run([server(banner + "\r\n"), client("APOP alice " + "0f" * 16 + "\r\n"), server("+OK\r\n")])[-1]
+    assert isinstance(event, ChallengeResponse)
+    assert event.crack is not None
+    assert event.crack.line.reveal() == "0f" * 16 + ":<12.34@mx>"
+
+
+def test_apop_with_a_space_in_the_stamp_or_the_user():
+    event = run([server("+OK <12 34@mx>\r\n"), client("APOP al ice " + "0f" * 16 + "\r\n"), server("+OK\r\n")])[-1]
+    assert isinstance(event, ChallengeResponse)
+    assert event.crack is not None
+    assert (event.username, event.crack.line.reveal()) == ("al ice", "0f" * 16 + ":<12 34@mx>")
+
+
+def test_a_server_that_goes_on_with_ok():
+    """Exchange answers AUTH NTLM with +OK where the others say +."""
+    user, password = b64encode(b"alice").decode(), b64encode(b"s3cret").decode()
+    for turns in (
+        [client("AUTH PLAIN\r\n"), server("+OK\r\n"), client(PLAIN + "\r\n")],
+        [client("AUTH LOGIN\r\n"), server("+OK\r\n"), client(user + "\r\n"), server("+OK\r\n"), client(password + "\r\n")],
+    ):
+        events = run([BANNER, *turns, server("+OK in\r\n"), client("STAT\r\n"), server("+OK 0 0\r\n")])
+        assert [login[1:] for login in logins(events)] == [("alice", "s3cret", "accepted")]
+
+
+def test_an_ok_that_ended_the_exchange_is_followed_by_commands():
+    events = run([BANNER, client("AUTH ANONYMOUS\r\n"), server("+OK in\r\n"), client("STAT\r\n"), server("+OK 0 0\r\n"), client("USER a\r\n"), server("+OK\r\n"), client("PASS b\r\n"), server("-ERR no\r\n")])
+    assert logins(events) == [("PASS", "a", "b", "rejected")]
+
+
 def test_apop_that_is_none():
     assert run([client("APOP mrose short\r\nAPOP\r\n")]) == []
 
@@ -216,6 +247,12 @@ def test_hostile_input_costs_little():
         (b"", b"+PONG\r\n", Match.NO),
         (b"", b"-ERR wrong\r\n", Match.MORE),
         (b"", b"* OK IMAP\r\n", Match.NO),
+        (b"LANG en\r\n", b"+OK hello\r\n", Match.MORE),
+        (b"LANG en\r\nUSER alice\r\n", b"+OK hello\r\n", Match.YES),
+        (b"SET a b\r\n", b"+OK\r\n", Match.NO),
+        (b"AUTH hunter2\r\n", b"+OK\r\n", Match.MORE),
+        (b"AGEAYg==\r\n", b"+OK in\r\n", Match.MORE),
+        (b"AGEAYg==\r\nSTAT\r\n", b"+OK in\r\n", Match.YES),
     ],
 )
 def test_probe(sent: bytes, said: bytes, match: Match):

@@ -75,6 +75,25 @@ def test_login_with_the_user_on_the_command_line():
     assert (login.username, login.secret.reveal()) == ("alice", "pw")
 
 
+@pytest.mark.parametrize(("data", "expected"), [(b"", None), (b"alice", "alice")])
+def test_login_with_an_empty_user_names_nobody(data: bytes, expected: str | None):
+    assert only(exchange("LOGIN", b"Username:", data, b"Password:", b"pw")).username == expected
+
+
+def test_joined_at_the_user_prompt_reads_both():
+    sasl = joined(b"User Name\0", "AUTH ")
+    assert sasl is not None
+    sasl.response(b"alice", SPAN)
+    sasl.challenge(b"Password\0")
+    sasl.response(b"pw", SPAN)
+    login = only(sasl.finish(Outcome.ACCEPTED))
+    assert (login.username, login.secret.reveal()) == ("alice", "pw")
+
+
+def test_a_quoted_mechanism():
+    assert only(exchange('"PLAIN"', b"", b"\0alice\0pw")).mechanism == "AUTH PLAIN"
+
+
 def test_login_cut_off_before_the_password():
     assert exchange("LOGIN", b"Username:", b"alice") == []
 
@@ -94,7 +113,7 @@ def test_joined_at_the_password_prompt():
     assert sasl is not None
     sasl.response(b"pw", SPAN)
     assert not sasl.expects or only(sasl.finish(Outcome.ACCEPTED)).username is None
-    assert joined(b"Username:") is None
+    assert joined(b"realm") is None
     assert joined(None) is None
 
 

@@ -136,6 +136,15 @@ BODY = "Subject: hi\r\n\r\nMAIL FROM:<x@y>\r\nAUTH PLAIN AGEAYg==\r\n..leading d
 TEXT = b"Subject: hi\r\n\r\nMAIL FROM:<x@y>\r\nAUTH PLAIN AGEAYg==\r\n.leading dot\r\nQUIT\r\n"
 
 
+def test_joined_at_the_user_prompt():
+    events = run([server("334 VXNlcm5hbWU6\r\n"), client(USER + "\r\n"), server("334 UGFzc3dvcmQ6\r\n"), client(PASSWORD + "\r\n"), server("235 ok\r\n")])
+    assert logins(events) == [("AUTH LOGIN", "alice", "s3cret", "accepted")]
+
+
+def test_the_verb_of_exchange_servers():
+    assert logins(run([*HELLO, client(f"X-EXPS PLAIN {PLAIN}\r\n"), server("235 ok\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "accepted")]
+
+
 def test_a_body_is_no_commands():
     events = run([*HELLO, client("MAIL FROM:<a@b>\r\n"), server("250 ok\r\n"), client("DATA\r\n"), server("354 go\r\n"), client(BODY), server("250 queued\r\n"), client(f"AUTH PLAIN {PLAIN}\r\n"), server("235 ok\r\n")])
     assert mails(events) == [TEXT]
@@ -343,6 +352,21 @@ def test_lines_without_end_and_strangers_are_refused():
         (b"GET / HTTP/1.1\r\n", b"", Match.NO),
         (b"GET / HTTP/1.1\r\n", b"220 mx ESMTP\r\n", Match.YES),
         (b"", b"334 VXNlcm5hbWU6\r\n", Match.YES),
+        (b"", b"334 \r\n", Match.YES),
+        (b"", b"334 Using authentication type GSSAPI\r\n", Match.MORE),
+        (b"", b"535 5.7.8 no\r\n", Match.YES),
+        (b"", b"550 3.5 MB left\r\n", Match.MORE),
+        (b"EHLO\r\n", b"220 mx ready\r\n", Match.YES),
+        (b"EHLO b\xfcro\r\n", b"", Match.YES),
+        (b"HLEP\r\n", b"220 mx ready\r\n", Match.MORE),
+        (b"FEAT\r\n", b"220 mx ready\r\n", Match.NO),
+        (b"HLEP\r\nEHLO h\r\n", b"220 mx ready\r\n", Match.YES),
+        (b"AUTH LOGIN\r\n", b"220 mx ready\r\n", Match.YES),
+        (b"RSET\r\nAUTH PLAIN AGEAYg==\r\n", b"250 ok\r\n", Match.YES),
+        (b"AUTH TLS\r\n", b"234 ok\r\n", Match.NO),
+        (b"AUTH hunter2\r\n", b"220 dict\r\n", Match.MORE),
+        (b"YWxpY2U=\r\n", b"", Match.MORE),
+        (b"YWxpY2U=\r\n", b"334 UGFzc3dvcmQ6\r\n", Match.YES),
     ],
 )
 def test_probe(sent: bytes, said: bytes, match: Match):
