@@ -14,7 +14,7 @@ from sniffer.outputs.text import clean, endpoint
 from sniffer.outputs.view import View, of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sniffer.config import OutputSettings
     from sniffer.outputs.sink import Item
@@ -81,6 +81,13 @@ class AlertmanagerSink:
             body = json.dumps(list(posted.values())).encode()
             self._requester.request("POST", f"{self._base}/api/v2/alerts", body, {"Content-Type": "application/json"})
         self._ending.clear()
+
+    def remember(self, items: Iterable[Item]) -> None:
+        """Alerts that fire since before this was opened: of those who share labels none ends the others."""
+        for item in items:
+            seen = of(item, self._sensor)
+            if not seen.resolved:
+                self._note(seen)
 
     def check(self) -> None:
         """Whether Alertmanager says that it is ready. Raises SinkError."""

@@ -9,13 +9,14 @@ from sniffer.delivery import Delivery
 from sniffer.errors import StateError
 from sniffer.outputs.open import open_sink
 from sniffer.outputs.text import clean
-from sniffer.watch.recorder import Said
+from sniffer.watch.recorder import Said, alert_item
 from sniffer.watch.status import SinkStatus
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
+    from sniffer.alert import Alert
     from sniffer.config import Config
     from sniffer.outputs.sink import Sink
     from sniffer.state import SinkStats
@@ -41,9 +42,10 @@ def needs_anew(running: Config, wanted: Config) -> bool:
 class Receivers:
     """Delivers from the state's queues; ``stats`` as they stood at the last look."""
 
-    def __init__(self, path: str | os.PathLike[str], sinks: Sequence[Sink]) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str], sinks: Sequence[Sink], firing: Callable[[], Sequence[Alert]]) -> None:
+        self._path, self._firing = path, firing
         self.sinks = list(sinks)
+        self._remind()
         self.stats: dict[str, SinkStats] = {}
         self._delivery = Delivery(path, sinks)
         self._failures: dict[str, int] = {}  # when it last took something
@@ -77,8 +79,19 @@ class Receivers:
         """Other receivers from here on; what waits for one that is gone stays queued."""
         self._delivery.stop(timeout)
         self.sinks = list(sinks)
+        self._remind()
         self._delivery = Delivery(self._path, sinks)
         self._delivery.start()
+
+    def _remind(self) -> None:
+        """Receivers that have to know what fires (Alertmanager's) are told what fired before they were opened."""
+        keen = [remember for sink in self.sinks if (remember := getattr(sink, "remember", None)) is not None]
+        try:
+            items = [alert_item(alert) for alert in self._firing()] if keen else []
+        except StateError:
+            return  # the recorder says so
+        for remember in keen:
+            remember(items)
 
     def look(self) -> None:
         """Ask how they stand."""

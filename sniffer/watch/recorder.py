@@ -180,7 +180,7 @@ class Recorder:
             least = self._least(sink.name)
             items: list[Item] = []
             if "alert" in sink.wants:
-                items += [Item(a.id, "alert", {**asdict(a), "state": str(a.state)}) for a in out.alerts if Severity[a.severity.upper()] >= least]
+                items += [alert_item(a) for a in out.alerts if Severity[a.severity.upper()] >= least]
             if "finding" in sink.wants:
                 items += [_item(shown) for shown in out.new if shown.severity >= least]
             if "channel" in sink.wants:
@@ -225,6 +225,11 @@ class Said:
     firing: bool
     detail: str = ""
     count: int = 1
+
+
+def alert_item(alert: Alert) -> Item:
+    """An alert for a receiver."""
+    return Item(alert.id, "alert", {**asdict(alert), "state": str(alert.state)})
 
 
 def _item(shown: Shown) -> Item:

@@ -131,7 +131,7 @@ class Watcher:
         self.metrics.channels(self._recorder.remember())
         self._journal = Journal(self._state, self._recorder, self._accounts, self.metrics, self.status, self._view)
         self._unwatched()
-        self._receivers = Receivers(self._state.path, self._sinks)
+        self._receivers = Receivers(self._state.path, self._sinks, self._state.alerts)
         self._receivers.start()
         self._measure()  # what goes on from an earlier run does not begin at 0 at the first scrape
         if self._endpoint is not None:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -75,6 +76,22 @@ def test_of_a_receiver_that_is_configured_no_more_nobody_is_alarmed(watcher, mon
     assert [alert for alert in watcher._state.alerts() if alert.rule == "sink/undelivered"] == []
     found = watcher.metrics.snapshot()
     assert [found[f"cleartap_sink_{name}"][("gone",)] for name in ("queue_length", "queue_bytes", "sent_total", "lost_total")] == [0, 0, 3, 1]
+
+
+def test_receivers_that_keep_what_fires_are_told_of_it_when_they_are_opened(watcher, monkeypatch):
+    @dataclass
+    class Keen(Sink):
+        told: tuple = ()
+
+        def remember(self, items) -> None:
+            self.told = tuple(item.body["rule"] for item in items)
+
+    keen = Keen("kept")
+    monkeypatch.setattr("sniffer.watch.watcher.open_sinks", lambda config: [keen])
+    watcher._journal.say(Said("capture/unwatched", "start", True))
+    watcher._journal.commit(watcher._receivers, force=True)
+    watcher._reload()
+    assert keen.told == ("capture/unwatched",)
 
 
 def test_what_needs_a_restart_is_said_at_each_reload_and_not_half_taken(watcher, tmp_path):

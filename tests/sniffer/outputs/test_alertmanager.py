@@ -77,6 +77,14 @@ def test_two_clients_are_one_alert_until_both_are_resolved(sink, receiver):
     assert seconds(batches[1][0]["endsAt"]) < seconds(batches[0][0]["endsAt"])
 
 
+def test_what_fired_before_a_restart_is_not_ended_by_another_client(sink, receiver):
+    sink.remember([alert(id="one"), alert(id="two"), alert(id="three", state="resolved")])
+    sink.send([alert(id="one", state="resolved", revision=2)])
+    assert posted(receiver) == []
+    sink.send([alert(id="two", state="resolved", revision=2)])
+    assert len(posted(receiver)) == 1
+
+
 def test_an_alert_that_became_worse_ends_under_its_old_labels(sink, receiver):
     sink.send([alert(severity="high")])
     receiver.answers += [(500, {})]
