@@ -11,7 +11,9 @@ from sniffer.errors import Malformed
 CLIENT_HELLO, SERVER_HELLO, CERTIFICATE, SERVER_KEY_EXCHANGE = 1, 2, 11, 12
 # SHA-256 of "HelloRetryRequest" (RFC 8446, 4.1.3).
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
-_SNI, _GROUPS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE, _PSK = 0, 10, 13, 16, 43, 51, 41
+# What a retry was until draft 21 of TLS 1.3: a message of its own.
+OLD_RETRY = 6
+_SNI, _GROUPS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE, _OLD_KEY_SHARE, _PSK = 0, 10, 13, 16, 43, 51, 40, 41
 # A hello with more extensions than the registry has entries is no hello.
 _MAX_EXTENSIONS = 128
 _PAIR = struct.Struct(">HH").unpack_from
@@ -121,10 +123,12 @@ def _server_name(data: bytes) -> str | None:
 
 
 def _protocols(data: bytes) -> tuple[bytes, ...]:
-    reader = _Reader(data)
+    """The names up to the first that runs over the end: no reason to know nothing of the rest of the hello."""
     found: list[bytes] = []
-    while reader.left() and len(found) < 32:
-        found.append(reader.vector(1))
+    at = 0
+    while at < len(data) and len(found) < 32 and (end := at + 1 + data[at]) <= len(data):
+        found.append(data[at + 1 : end])
+        at = end
     return tuple(found)
 
 
@@ -133,17 +137,21 @@ def alpn_text(name: bytes) -> str:
 
 
 def server_hello(body: bytes) -> ServerHello:
-    """A ServerHello's body; the version is the one chosen, also where supported_versions hides it."""
+    """A ServerHello's body; the version is the one chosen, also where supported_versions hides it.
+
+    Until draft 21 of TLS 1.3 it said the draft's number as its version, and had neither session id nor compression.
+    """
     reader = _Reader(body)
     version = reader.number(2)
     random = reader.take(32)
-    session = reader.vector(1)
+    draft = version >> 8 == 0x7F
+    session = b"" if draft else reader.vector(1)
     hello = ServerHello(version, session, reader.number(2), retry=random == RETRY)
-    reader.take(1)
+    reader.take(0 if draft else 1)
     for kind, data in _extensions(reader):
         if kind == _VERSIONS and len(data) >= 2:
             hello.version = int.from_bytes(data[:2], "big")
-        elif kind == _KEY_SHARE and len(data) >= 2:
+        elif kind in (_KEY_SHARE, _OLD_KEY_SHARE) and len(data) >= 2:
             hello.group = group_name(int.from_bytes(data[:2], "big"))
         elif kind == _ALPN and len(data) > 3:
             hello.alpn = alpn_text(data[3 : 3 + data[2]])

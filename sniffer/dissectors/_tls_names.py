@@ -143,6 +143,15 @@ _RUNS: tuple[tuple[int, str], ...] = (
     ),
     (0xD001, "ECDHE_PSK_WITH_AES_128_GCM_SHA256 ECDHE_PSK_WITH_AES_256_GCM_SHA384 ECDHE_PSK_WITH_AES_128_CCM_8_SHA256"),
     (0xD005, "ECDHE_PSK_WITH_AES_128_CCM_SHA256"),
+    # China's TLCP (GB/T 38636-2020).
+    (0xE011, "ECDHE_SM4_CBC_SM3"),
+    (0xE013, "ECC_SM4_CBC_SM3"),
+    (0xE019, "RSA_SM4_CBC_SM3"),
+    (0xE01C, "RSA_SM4_CBC_SHA256"),
+    (0xE051, "ECDHE_SM4_GCM_SM3"),
+    (0xE053, "ECC_SM4_GCM_SM3"),
+    (0xE059, "RSA_SM4_GCM_SM3"),
+    (0xE05A, "RSA_SM4_GCM_SHA256"),
 )
 
 SUITES: dict[int, str] = {start + i: f"TLS_{name}" for start, names in _RUNS for i, name in enumerate(names.split())}
@@ -159,7 +168,7 @@ GROUPS: dict[int, str] = {
 }  # fmt: skip
 
 VERSIONS: dict[int, str] = {
-    0x0002: "SSL 2.0", 0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3",
+    0x0002: "SSL 2.0", 0x0101: "TLCP 1.1", 0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3",
     0xFEFF: "DTLS 1.0", 0x0100: "DTLS 1.0", 0xFEFD: "DTLS 1.2", 0xFEFC: "DTLS 1.3",
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sniffer.dissectors import _certificates, _tls_hello
 from sniffer.dissectors._ja4 import ja4
-from sniffer.dissectors._tls_hello import CERTIFICATE, CLIENT_HELLO, SERVER_HELLO, SERVER_KEY_EXCHANGE
+from sniffer.dissectors._tls_hello import CERTIFICATE, CLIENT_HELLO, OLD_RETRY, SERVER_HELLO, SERVER_KEY_EXCHANGE
 from sniffer.dissectors._tls_names import suite_name, version_name
 from sniffer.errors import Malformed
 from sniffer.events import Anomaly, Encryption, Event, Posture, Span, Tls
@@ -13,11 +13,12 @@ from sniffer.events import Anomaly, Encryption, Event, Posture, Span, Tls
 class Handshake:
     """Takes handshake messages of either side. ``secure`` says whether the suite chosen encrypts."""
 
-    __slots__ = ("_session", "_transport", "suite", "tls13", "version")
+    __slots__ = ("_session", "_transport", "offered", "suite", "tls13", "version")
 
     def __init__(self, transport: str) -> None:
         self._transport = transport
         self._session = b""
+        self.offered = False  # a client hello was seen
         self.version: str | None = None
         self.suite = ""
         self.tls13 = False
@@ -38,10 +39,16 @@ class Handshake:
         if kind == SERVER_KEY_EXCHANGE and not self.tls13:
             group = _tls_hello.exchange_group(body, self.suite)
             return [Tls(span=span, group=group)] if group else []
+        if kind == OLD_RETRY and span.side:
+            self.tls13 = True
         return []
 
     def _client(self, hello: _tls_hello.ClientHello, span: Span) -> list[Event]:
+        """The fingerprint is that of the first hello: the one after a retry has a cookie in it and other shares."""
         self._session = hello.session
+        if self.offered:
+            return []
+        self.offered = True
         return [Tls(span=span, sni=hello.sni, ja4=ja4(hello, self._transport))]
 
     def _server(self, hello: _tls_hello.ServerHello, span: Span) -> list[Event]:
@@ -56,18 +63,22 @@ class Handshake:
         return [Tls(span=span, version=self.version, cipher=self.suite, group=hello.group, alpn=hello.alpn, resumed=resumed, certificate=certificate)]
 
     def _certificate(self, body: bytes, span: Span) -> list[Event]:
-        chain = _tls_hello.certificates(body)
+        """A raw public key (RFC 7250) or an OpenPGP key (RFC 6091) may stand where a chain is expected."""
+        try:
+            chain = _tls_hello.certificates(body)
+        except Malformed:
+            chain = [b""]
         if not chain:
             return []
         found = _certificates.parse(chain[0])
         return [Tls(span=span, certificate=found)] if found else [Anomaly(span=span, reason="a certificate that cannot be read")]
 
-    def established(self, span: Span) -> Posture:
-        """The verdict once records are under the new keys."""
+    def established(self, span: Span, *, seen: bool = True) -> Posture:
+        """The verdict once records are under the new keys; ``seen`` is False where that must be taken from the hellos."""
         if self.null:
             return Posture(span=span, encryption=Encryption.CLEARTEXT, why=f"NULL cipher: {self.suite} does not encrypt")
         said = " with ".join(filter(None, (self.version, self.suite))) or "TLS application data"
-        return Posture(span=span, encryption=Encryption.ENCRYPTED, why=said)
+        return Posture(span=span, encryption=Encryption.ENCRYPTED, why=said if seen else f"{said}; the end of the handshake was not seen")
 
 
 class Messages:

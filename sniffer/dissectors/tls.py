@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sniffer.dissectors import _certificates, _tls_ssl2
 from sniffer.dissectors._buffer import Buffer
 from sniffer.dissectors._spec import Match, Spec
-from sniffer.dissectors._tls_hello import CLIENT_HELLO
 from sniffer.dissectors._tls_state import Handshake, Messages
 from sniffer.errors import Malformed
-from sniffer.events import Anomaly, Content, Done, Encryption, Event, Posture, Side, Span
+from sniffer.events import Anomaly, Content, Done, Encryption, Event, Posture, Side, Span, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +20,19 @@ _KINDS = frozenset((CHANGE_CIPHER, ALERT, HANDSHAKE, APPLICATION, HEARTBEAT))
 MAX_RECORD = (1 << 14) + 2048
 # Both sides together; a handshake with a long chain and client certificates stays far below.
 MAX_HANDSHAKE = 256 * 1024
+# Of a client whose server has said nothing yet: early data (RFC 8446, 4.2.10) seldom may be more than 16 KiB.
+MAX_EARLY = 32 * 1024
 _FATAL = 2
+# The version of China's TLCP (GB/T 38636-2020), whose records and messages are else those of TLS 1.1.
+_TLCP = b"\1\1"
+# What a side can say first where the capture begins inside a handshake: certificate, its proof, key exchange, …
+_MESSAGES = (frozenset((1, 11, 15, 16)), frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 22)))
 
 
 class TlsRecords:
     """Reads records until the keys change; then there is nothing more to be seen."""
 
-    __slots__ = ("_buffers", "_changed", "_handshake", "_messages", "_records", "_said", "_seen")
+    __slots__ = ("_buffers", "_changed", "_early", "_handshake", "_messages", "_records", "_said", "_seen")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(MAX_RECORD + 64 + (1 << 18)), Buffer(MAX_RECORD + 64 + (1 << 18)))
@@ -34,6 +40,7 @@ class TlsRecords:
         self._handshake = Handshake("t")
         self._changed = [False, False]
         self._records = [0, 0]
+        self._early = False
         self._seen = 0
         self._said = False
 
@@ -42,14 +49,16 @@ class TlsRecords:
         buffer.feed(offset, data)
         events: list[Event] = []
         self._seen += len(data)
-        if not self._records[side] and side is Side.CLIENT and (head := buffer.peek(3)) and head[0] & 0x80 and head[2] == 1:
-            events += self._old_hello(buffer)
+        if not self._records[side] and (head := buffer.peek(3)) and head[0] & 0x80 and head[2] == (4 if side else 1):
+            events += self._old_hello(buffer, side)
+            if not self._records[side] or self._said:
+                return events
         while (head := buffer.peek(5)) is not None:
             kind, size = head[0], head[3] << 8 | head[4]
-            if kind not in _KINDS or head[1] != 3 or size > MAX_RECORD:
+            if kind not in _KINDS or (head[1] != 3 and head[1:3] != _TLCP) or size > MAX_RECORD:
                 raise Malformed("no TLS record where one was due")
             start = buffer.start
-            if kind == APPLICATION and not self._handshake.null:
+            if kind == APPLICATION and not self._handshake.null and not self._awaits(side, start):
                 # Nothing in it can be read: no need to wait for the whole of it.
                 events += self._established(Span(side, start, start + 5))
                 return events
@@ -67,21 +76,40 @@ class TlsRecords:
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
         """Record boundaries are lost with the bytes; what the handshake showed before stays true."""
         span = Span(side, offset, offset)
-        if self._handshake.version and not self._said:
+        if (self._handshake.version or self._early) and not self._said:
             return [self._handshake.established(span), Done(span=span)]
         return [Done(span=span)]
 
     def close(self) -> Sequence[Event]:
-        return ()
+        """The server has chosen, or the client went on under its keys: nothing of the rest could be read."""
+        if self._said or not (self._handshake.version or self._early):
+            return ()
+        side = Side.SERVER if self._handshake.version else Side.CLIENT
+        end = self._buffers[side].start
+        return [self._handshake.established(Span(side, end, end), seen=self._early)]
 
-    def _old_hello(self, buffer: Buffer) -> list[Event]:
-        """An SSL 2.0 record with a ClientHello: what follows is of the version the server chooses."""
+    def _awaits(self, side: Side, start: int) -> bool:
+        """Whether a client's records come before its server's first word: early data, or a capture of one side."""
+        if side or self._records[1] or not self._handshake.offered or start > MAX_EARLY:
+            return False
+        self._early = True
+        return True
+
+    def _old_hello(self, buffer: Buffer, side: Side) -> list[Event]:
+        """An SSL 2.0 record with a hello. After a client's, what follows is of the version that the server chooses."""
         head = buffer.peek(2) or b"\0\0"
         record = buffer.take(2 + ((head[0] & 0x7F) << 8 | head[1]))
         if record is None:
             return []
-        self._records[0] += 1
-        return [Anomaly(span=Span(Side.CLIENT, buffer.start - len(record), buffer.start), reason="an SSL 2.0 client hello")]
+        self._records[side] += 1
+        span = Span(side, buffer.start - len(record), buffer.start)
+        if side is Side.CLIENT:
+            return [Anomaly(span=span, reason="an SSL 2.0 client hello")]
+        if _tls_ssl2.server(record) is not Match.YES:
+            raise Malformed("no TLS record where one was due")
+        hello = _tls_ssl2.server_hello(record)
+        self._handshake.version, self._handshake.suite = "SSL 2.0", hello.cipher or ""
+        return [Tls(span=span, version="SSL 2.0", cipher=hello.cipher, certificate=_certificates.parse(hello.certificate)), *self._established(span)]
 
     def _record(self, kind: int, body: bytes, span: Span) -> list[Event]:
         side = span.side
@@ -89,6 +117,8 @@ class TlsRecords:
             if self._handshake.tls13:
                 return []  # it means nothing any more (RFC 8446, appendix D.4)
             self._changed[side] = True
+            if self._awaits(side, span.start):
+                return []
             if self._changed[side.other] or self._records[side.other] == 0:
                 return self._established(span)
             return []
@@ -99,7 +129,7 @@ class TlsRecords:
             for number, message in self._messages[side].feed(body):
                 events += self._handshake.message(number, message, span)
             return events
-        if kind == APPLICATION and self._handshake.null and not self._handshake.tls13:
+        if kind == APPLICATION and self._handshake.null:
             return self._readable(body, span)
         return []
 
@@ -119,8 +149,16 @@ class TlsRecords:
         return [Posture(span=span, encryption=Encryption.UNKNOWN, why=f"the handshake failed with alert {body[1]}"), Done(span=span)]
 
     def _readable(self, body: bytes, span: Span) -> list[Event]:
-        """Application data under a NULL cipher, with its message authentication code at the end."""
+        """Application data under a NULL cipher, with its message authentication code at the end.
+
+        In TLS 1.3 (RFC 9150) the kind of the record and padding stand between the two.
+        """
         events = [] if self._said else self._established(span)
+        if self._handshake.tls13:
+            body = body[: -48 if "384" in self._handshake.suite else -32].rstrip(b"\0")
+            if body[-1:] != bytes((APPLICATION,)):
+                return events
+            body = body[:-1]
         return [*events, Content(span=span, data=body, media="text/plain", where="TLS record under a NULL cipher")]
 
 
@@ -139,14 +177,14 @@ def _side(data: bytes, client: bool) -> Match:
         return _hello(data, 1 if client else 2)
     if data[0] == APPLICATION or data[0] == CHANGE_CIPHER:
         return _records(data)
-    if client and data[0] & 0x80:
-        return _ssl2(data)
+    if data[0] & 0x80:
+        return _tls_ssl2.client(data) if client else _tls_ssl2.server(data)
     return Match.NO
 
 
 def _hello(data: bytes, kind: int) -> Match:
-    fits = bytes((3,))
-    if data[1:2] not in (b"", fits) or (len(data) > 2 and data[2] > 4):
+    version = data[1:3]
+    if version not in (b"", b"\1", b"\3", _TLCP) and not (version[0] == 3 and version[1] <= 4):
         return Match.NO
     if len(data) < 6:
         return Match.MORE
@@ -156,7 +194,11 @@ def _hello(data: bytes, kind: int) -> Match:
         return (Match.YES if data[5] in (1, 2) else Match.NO) if size == 2 else Match.NO
     if not 4 <= size <= MAX_RECORD:
         return Match.NO
-    return Match.YES if data[5] == kind or (kind == CLIENT_HELLO and data[5] == 1) or (data[5] in (0, 2) and kind == 2) else Match.NO
+    if data[5] == kind:
+        return Match.YES
+    if data[5] not in _MESSAGES[kind - 1]:
+        return Match.NO
+    return Match.MORE if len(data) < 9 else Match.NO if data[6] else Match.YES
 
 
 def _records(data: bytes) -> Match:
@@ -178,18 +220,6 @@ def _records(data: bytes) -> Match:
             # The next header lies beyond what a probe sees; a version and a length in range must do.
             return Match.YES if count or head[0] == APPLICATION else Match.NO
     return Match.YES
-
-
-def _ssl2(data: bytes) -> Match:
-    """RFC 5246, E.2: length, type 1, version, and three lengths that must add up."""
-    if len(data) < 11:
-        ok = (len(data) < 3 or data[2] == 1) and (len(data) < 4 or data[3] in (0, 3))
-        return Match.MORE if ok else Match.NO
-    size = (data[0] & 0x7F) << 8 | data[1]
-    suites, session, challenge = (data[i] << 8 | data[i + 1] for i in (5, 7, 9))
-    version = data[3] << 8 | data[4]
-    good = data[2] == 1 and (version == 2 or 0x300 <= version <= 0x303) and not suites % 3 and suites and 16 <= challenge <= 32 and session in (0, 16) and size == 9 + suites + session + challenge
-    return Match.YES if good else Match.NO
 
 
 SPEC = Spec(

@@ -100,3 +100,94 @@ def test_probe(c, s, said):
 
 def test_storm():
     storm(SPEC, [f.data for flights in FLIGHTS.values() for f in flights] + [DATA, b"\x15\x03\x03\x00\x02\x02\x28", b"\x14\x03\x03\x00\x01\x01"], rounds=300)
+
+
+def record(kind: int, body: bytes, version: bytes = b"\x03\x03") -> bytes:
+    return bytes((kind,)) + version + len(body).to_bytes(2, "big") + body
+
+
+def message(kind: int, body: bytes) -> bytes:
+    return bytes((kind,)) + len(body).to_bytes(3, "big") + body
+
+
+def hello(kind: int, suite: int, extensions: bytes = b"", version: bytes = b"\x03\x03", random: bytes = bytes(32)) -> bytes:
+    suites = suite.to_bytes(2, "big")
+    chosen = b"\0" + suites + b"\0" if kind == 2 else b"\0" + b"\0\2" + suites + b"\1\0"
+    return message(kind, version + random + chosen + (len(extensions).to_bytes(2, "big") + extensions if extensions else b""))
+
+
+TLS13 = b"\x00\x2b\x00\x02\x03\x04"
+OFFERS13 = b"\x00\x2b\x00\x03\x02\x03\x04"
+CHANGE = record(20, b"\1")
+
+
+def test_early_data_does_not_hide_the_server_hello():
+    script = [client(record(22, hello(1, 0x1301, OFFERS13)) + CHANGE + DATA), server(record(22, hello(2, 0x1301, TLS13)) + CHANGE + DATA)]
+    events = both(SPEC, script)
+    assert facts(events)["version"] == "TLS 1.3"
+    assert verdicts(events) == [Encryption.ENCRYPTED]
+
+
+def test_the_server_hello_of_an_early_draft():
+    body = message(2, b"\x7f\x12" + bytes(32) + b"\x13\x01" + b"\x00\x08" + b"\x00\x28\x00\x04\x00\x1d\x00\x00")
+    events = both(SPEC, [client(record(22, hello(1, 0x1301)) + DATA), server(record(22, body) + DATA)])
+    assert {n: facts(events)[n] for n in ("version", "cipher", "group")} == {"version": "TLS 1.3", "cipher": "TLS_AES_128_GCM_SHA256", "group": "x25519"}
+
+
+def test_the_fingerprint_is_that_of_the_hello_before_a_retry():
+    retry = hello(2, 0x1301, TLS13, random=bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"))
+    first, second = hello(1, 0x1301, OFFERS13), hello(1, 0x1301, OFFERS13 + b"\x00\x2c\x00\x02\x00\x00")
+    script = [client(record(22, first)), server(record(22, retry) + CHANGE), client(CHANGE + record(22, second)), server(record(22, hello(2, 0x1301, TLS13)) + DATA)]
+    events = both(SPEC, script)
+    assert facts(events)["ja4"] == facts(drive(SPEC, script[:1]))["ja4"]
+    assert facts(events)["version"] == "TLS 1.3"
+
+
+def test_a_handshake_whose_end_was_not_captured():
+    events = both(SPEC, FLIGHTS[ssl.TLSVersion.TLSv1_2][:2])
+    assert verdicts(events) == [Encryption.ENCRYPTED]
+    assert verdicts(both(SPEC, FLIGHTS[ssl.TLSVersion.TLSv1_2][:1])) == []
+
+
+@pytest.mark.parametrize("body", [b"\x00\x00\x20" + bytes((0x30, 0x1E)) + bytes(30), b"\x00\x00\x00", b"\xff"])
+def test_a_certificate_message_without_a_chain_ends_nothing(body):
+    script = [client(record(22, hello(1, 0xC02F))), server(record(22, hello(2, 0xC02F) + message(11, body))), client(CHANGE), server(CHANGE)]
+    assert verdicts(both(SPEC, script)) == [Encryption.ENCRYPTED]
+
+
+def test_tlcp():
+    script = [client(record(22, hello(1, 0xE013, version=b"\1\1"), b"\1\1")), server(record(22, hello(2, 0xE013, version=b"\1\1"), b"\1\1")), client(record(20, b"\1", b"\1\1")), server(record(20, b"\1", b"\1\1"))]
+    assert probe(script[0].data, script[1].data) is Match.YES
+    events = both(SPEC, script)
+    assert (facts(events)["version"], facts(events)["cipher"]) == ("TLCP 1.1", "TLS_ECC_SM4_CBC_SM3")
+    assert verdicts(events) == [Encryption.ENCRYPTED]
+
+
+def test_ssl_2_answered_in_kind():
+    offer = b"\x01\x00\x02\x00\x03\x00\x00\x00\x10\x01\x00\x80" + bytes(16)
+    answer = b"\x04\x00\x01\x00\x02\x00\x04\x00\x03\x00\x10" + b"cert" + b"\x01\x00\x80" + bytes(16)
+    script = [client(bytes((0x80, len(offer))) + offer), server(bytes((0x80, len(answer))) + answer), client(b"\x80\x20\x02" + bytes(31))]
+    assert probe(script[0].data, b"") is Match.YES
+    assert probe(b"", script[1].data) is Match.YES
+    assert probe(script[0].data, script[1].data) is Match.YES
+    events = both(SPEC, script)
+    assert (facts(events)["version"], facts(events)["cipher"]) == ("SSL 2.0", "SSL_CK_RC4_128_WITH_MD5")
+    assert verdicts(events) == [Encryption.ENCRYPTED]
+
+
+def test_an_ssl_2_hello_that_opens_tls_may_come_in_pieces():
+    offer = b"\x01\x03\x01\x00\x03\x00\x00\x00\x10\x00\x00\x2f" + bytes(16)
+    events = both(SPEC, [client(bytes((0x80, len(offer))) + offer), server(record(22, hello(2, 0x2F, version=b"\3\1"), b"\3\1")), client(CHANGE), server(CHANGE)])
+    assert facts(events)["version"] == "TLS 1.0"
+
+
+def test_integrity_alone_is_no_encryption_in_tls_1_3():
+    data = record(23, b"USER alice\x17" + bytes(3) + b"m" * 32)
+    events = both(SPEC, [client(record(22, hello(1, 0xC0B4, OFFERS13))), server(record(22, hello(2, 0xC0B4, TLS13)) + record(23, b"e\x16" + b"m" * 32)), client(data)])
+    assert verdicts(events) == [Encryption.CLEARTEXT]
+    assert [e.data for e in events if hasattr(e, "media")] == [b"USER alice"]
+
+
+@pytest.mark.parametrize(("c", "s"), [(record(22, message(16, bytes(66))), b""), (b"", record(22, message(11, bytes(300)) + message(14, b""))), (b"", record(22, message(12, bytes(100))))])
+def test_joined_inside_the_handshake(c, s):
+    assert probe(c, s) is Match.YES
