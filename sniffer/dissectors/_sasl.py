@@ -136,7 +136,7 @@ class Sasl:
         else:
             password = self._user is not None
         if not password:
-            self._user = decode(data)
+            self._user = decode(data) if data or challenge else None  # "AUTH LOGIN =" says nothing yet
         elif data:
             self._found = Login(span=span, mechanism=self.mechanism, secret=Secret(data), where=self._where)
         self._more = not password or self._user is None

@@ -7,7 +7,7 @@ import re
 from sniffer.dissectors._mail import MAX_EXCHANGES, Claim, Entry, Mail, finished, greeting
 from sniffer.dissectors._mail_literal import Half, Use, given
 from sniffer.dissectors._mail_probe import probe_imap
-from sniffer.dissectors._sasl import Sasl, unbase64
+from sniffer.dissectors._sasl import Sasl, joined, unbase64
 from sniffer.dissectors._spec import Spec
 from sniffer.errors import Malformed
 from sniffer.events import Anomaly, Done, Event, Login, Outcome, Side, Span, Upgrade
@@ -17,6 +17,9 @@ from sniffer.secret import Secret, decode
 _MAX_ARGUMENT = 4096
 # Server lines that are neither untagged, tagged nor a continuation, after which it is not taken for IMAP any more.
 _MAX_STRANGE = 16
+
+# Stands for the tag of a login met at its prompt; no tag begins so. The next answer to nothing known is its answer.
+_UNSEEN = b"+"
 
 _LITERAL = re.compile(rb"~?\{(\d{1,10})(\+|-)?\}\Z")
 _COMMAND = re.compile(rb"([!-~]{1,64}) ([A-Za-z]{2,20})(?: (.*))?", re.S)
@@ -238,6 +241,9 @@ class Imap:
             self._heard = True
             if self._auth is not None:
                 self._auth.challenge(unbase64(line[1:]))
+            elif (sasl := joined(unbase64(line[1:]), "AUTH ")) is not None:
+                self._auth, self._tag = sasl, _UNSEEN
+                self._wait(sasl, events)
         elif match := _STATUS.match(line):
             self._heard = True
             self._tagged(match[1], match[2].upper(), line, Span(Side.SERVER, start, half.buffer.start), events)
@@ -252,7 +258,7 @@ class Imap:
         half = self._client
         if tag == self._tag and not good and half.open and half.left == half.size:
             half.left, half.open, half.mail, self._args = 0, False, None, []  # the literal was refused, it does not come
-        entry = self._waiting.pop(tag, None)
+        entry = self._waiting.pop(tag if tag in self._waiting else _UNSEEN, None)
         if entry == b"STARTTLS":
             if good:
                 self._grant(self._server.buffer.start, events)

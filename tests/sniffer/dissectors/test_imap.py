@@ -72,6 +72,13 @@ def test_a_backslash_that_escapes_nothing_is_meant():
     assert logins(run([BANNER, client('a1 LOGIN "EXAMPLE\\alice" "s\\3cret"\r\n'), server("a1 OK\r\n")])) == [("LOGIN", "EXAMPLE\\alice", "s\\3cret", "accepted")]
 
 
+def test_joined_at_a_prompt():
+    user, password = b64encode(b"alice").decode(), b64encode(b"s3cret").decode()
+    last = [server("+ UGFzc3dvcmQ6\r\n"), client(password + "\r\n"), server("a1 NO no\r\n"), client("a2 LOGIN bob x\r\n"), server("a2 OK\r\n")]
+    for first, name in (([], None), ([server("+ VXNlcm5hbWU6\r\n"), client(user + "\r\n")], "alice")):
+        assert logins(run([*first, *last])) == [("AUTH LOGIN", name, "s3cret", "rejected"), ("LOGIN", "bob", "x", "accepted")]
+
+
 def test_a_quoted_mechanism():
     assert logins(run([BANNER, client(f'a1 AUTHENTICATE "PLAIN" {PLAIN}\r\n'), server("a1 OK\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "accepted")]
 

@@ -80,6 +80,11 @@ def test_login_with_an_empty_user_names_nobody(data: bytes, expected: str | None
     assert only(exchange("LOGIN", b"Username:", data, b"Password:", b"pw")).username == expected
 
 
+def test_login_with_an_empty_initial_response_has_said_nothing():
+    login = only(exchange("LOGIN", b"Benutzer", b"alice", b"Kennwort", b"pw", initial=b""))
+    assert (login.username, login.secret.reveal()) == ("alice", "pw")
+
+
 def test_joined_at_the_user_prompt_reads_both():
     sasl = joined(b"User Name\0", "AUTH ")
     assert sasl is not None
