@@ -155,10 +155,16 @@ class Alerting:
         return _SEVERITIES[self._settings.min_severity]
 
     def _begin(self, now: int) -> None:
-        """Take over what the state kept, at the first time we are told: what was not watched is not quiet time."""
+        """Take over what the state kept, at the first time we are told: what was not watched is not quiet time.
+
+        When it was sent last is not on record. Up to ``resend_minutes`` ago; receivers that believe an alert for half as long
+        again (Alertmanager's) must hear of it before that is over, so it is repeated when a quarter of the time has passed.
+        """
         if self._restored:
             for alert in self._restored:
-                (self._conditions if alert.category == CATEGORY else self._active)[alert.id] = Active(alert, now, restored=True)
+                active = Active(alert, now, restored=True)
+                active.sent = now - self._settings.resend_minutes * _MINUTE * 3 // 4
+                (self._conditions if alert.category == CATEGORY else self._active)[alert.id] = active
             self._restored = []
             self._next = -1
         if now < self._clock:  # it was set back: all that was to happen at a time is looked at again

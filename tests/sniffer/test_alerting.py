@@ -216,6 +216,16 @@ class TestRestart:
         assert work.condition("capture/silent-link", "eth1", True, START + MINUTE) is None
         assert told(work.condition("capture/silent-link", "eth1", False, START + MINUTE)) == (2, RESOLVED)
 
+    def test_it_is_repeated_before_a_receiver_takes_it_for_over(self):
+        """Alertmanager believes it for one and a half times ``resend_minutes``."""
+        work = Desk()
+        work.condition("capture/silent-link", "eth1", True)
+        work.restart()
+        late = START + 239 * MINUTE
+        assert work.condition("capture/silent-link", "eth1", True, late) is None
+        assert work.due(late + 59 * MINUTE) == []
+        assert [told(a) for a in work.due(late + 60 * MINUTE)] == [(2, FIRING)]
+
     def test_counts_and_revisions_go_on(self):
         work = Desk()
         work.see(finding())
