@@ -104,7 +104,11 @@ OTHER_COOKIES = frozenset(
         "ncid", "muid", "anid", "nid", "ide", "dsid", "conversion", "test_cookie", "pref", "prefs", "lang", "locale", "language",
         "theme", "tz", "timezone", "consent", "csrf", "xsrf", "_csrf", "currency", "country", "region", "viewport", "screen", "tracking",
         "visitor", "visitorid", "vid", "rlas", "khaos", "au_id", "bcookie", "guest_id", "personalization_id", "uuid2", "icu", "anj", "fr",
-        "sess_pref", "_cb", "_shopify_y", "_shopify_s", "yandexuid", "rpx", "rpb", "id_ts", "s_fid", "s_vi", "s_cc", "s_sq",
+        "sess_pref", "s_ecid", "demdex", "lidc", "bscookie", "_pin_unauth", "tuuid", "tuuid_lu", "baiduid", "baiduid_bfess", "bidupsid", "h_ps_pssid",
+        "um_distinctid", "acw_tc", "aliyungf_tc", "hwwafsesid", "x-owa-canary", "datr", "mc1", "msfpc", "ysc", "cto_bundle", "kuid",
+        "serverid", "routeid", "route", "reese84", "utag_main", "mbox", "dtcookie", "rxvisitor", "dtsa", "dtpc", "_xsrf", "authenticity_token", "_omappvs",
+        "__zlcmid", "__eoi", "1p_jar", "srchd", "srchuid", "_edge_s", "_edge_v", "_uab_collina", "suv", "ct0", "_dd_s", "_ttp", "_scid",
+        "_cb", "_shopify_y", "_shopify_s", "yandexuid", "rpx", "rpb", "id_ts", "s_fid", "s_vi", "s_cc", "s_sq",
     }
 )  # fmt: skip
 OTHER_COOKIE_STARTS = (
@@ -112,5 +116,6 @@ OTHER_COOKIE_STARTS = (
     "_clck", "_clsk", "__cf", "cf_", "__qca", "_mkto", "ajs_", "amplitude", "mp_", "optimizely", "cookieconsent", "euconsent",
     "gdpr", "optanon", "csrf", "xsrf-token", "csrf-token", "__requestverificationtoken", "awsalb", "awselb", "bigip", "incap_",
     "visid_incap", "nlbi_", "akamai", "ak_bmsc", "bm_", "_abck", "datadome", "hubspot", "__hs", "intercom-id", "driftt",
-    "put_", "utm_", "wp-settings", "comment_author",
+    "put_", "utm_", "arraffinity", "ts01", "__stripe_", "amcv", "hm_lvt", "hm_lpvt", "__jsluid", "visitor_info1", "_rdt_", "_vwo_", "_vis_opt",
+    "__insp_", "_sp_id", "_sp_ses", "__adroll", "_lr_", "cnzzdata", "sensorsdata", "bni_", "eloqua", "kameleoon", "nsc_x-", "wp-settings", "comment_author",
 )  # fmt: skip

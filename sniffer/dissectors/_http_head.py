@@ -94,7 +94,7 @@ class Head:
             colon = self.low.find(b":", at + 1, end if end >= 0 else len(self.low))
             if colon > 0:
                 start, stop = self._value(at, colon - at - 1)
-                found.append((self.low[at + 1 : colon], start, stop))
+                found.append((self.low[at + 1 : colon].rstrip(b" \t"), start, stop))
             at = end
         return found
 

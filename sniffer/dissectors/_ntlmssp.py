@@ -23,7 +23,7 @@ _PROOF = 16
 class Response:
     """An AUTHENTICATE message. ``crack`` only where the challenge it answers was seen in the same exchange."""
 
-    mechanism: str  # "NTLMv1" or "NTLMv2"
+    mechanism: str  # "NTLMv1", "NTLMv2", or "LM" where that response alone was sent
     username: str
     domain: str
     workstation: str
@@ -73,15 +73,20 @@ def _authenticate(message: bytes, challenge: bytes | None) -> Response | None:
     if len(message) < 52:
         return None
     lm, nt = _field(message, 12, _MAX_RESPONSE), _field(message, 20, _MAX_RESPONSE)
-    flags = struct.unpack_from("<I", message, 60)[0] if len(message) >= 64 else _UNICODE
-    if len(nt) < _V1 or (flags & _ANONYMOUS and not nt):
+    flags = _flags(message)
+    if len(nt) < _V1 and (nt or len(lm) != _V1 or flags & _ANONYMOUS):
         return None
     names = [_text(_field(message, at, _MAX_NAME), flags) for at in (36, 28, 44)]
     user, domain, workstation = names
     if not user:
         return None
     line: str | None = None
-    if len(nt) == _V1:
+    mode: int | None
+    if not nt:  # Windows 9x and what imitates it; LMv2 has this length too, but never comes without the other response
+        mechanism, kind, mode = "LM", "netlm", None
+        if challenge is not None:
+            line = f"{user}:$NETLM${challenge.hex()}${lm.hex()}"
+    elif len(nt) == _V1:
         mechanism, kind, mode = "NTLMv1", "netntlm", 5500
         # With extended session security the LM field holds the client's challenge; crackers take it in the same place.
         if challenge is not None:
@@ -91,7 +96,15 @@ def _authenticate(message: bytes, challenge: bytes | None) -> Response | None:
         if challenge is not None:
             line = f"{user}::{domain}:{challenge.hex()}:{nt[:_PROOF].hex()}:{nt[_PROOF:].hex()}"
     crack = Crack(kind, mode, Secret(line, "hash")) if line is not None else None
-    return Response(mechanism, user, domain, workstation, Secret(nt.hex(), "hash"), crack)
+    return Response(mechanism, user, domain, workstation, Secret((nt or lm).hex(), "hash"), crack)
+
+
+def _flags(message: bytes) -> int:
+    """The negotiated flags. Early messages end before them and have their payload there: then the user tells the character set."""
+    places = [offset for length, _, offset in struct.iter_unpack("<HHI", message[12:52]) if length]
+    if len(message) >= 64 and min(places, default=64) >= 64:
+        return int(struct.unpack_from("<I", message, 60)[0])
+    return _UNICODE if b"\0" in _field(message, 36, _MAX_NAME) else 0
 
 
 def _text(data: bytes, flags: int) -> str:

@@ -24,7 +24,8 @@ _VERBS = frozenset(
     b"PWD LIST NLST SITE SYST STAT HELP NOOP AUTH ADAT PROT PBSZ CCC MIC CONF ENC FEAT OPTS EPRT EPSV LANG MDTM MLSD MLST SIZE "
     b"HOST CLNT XCWD XMKD XPWD XRMD XCUP XCRC XMD5 MFMT LPRT LPSV CSID THMB AVBL DSIZ".split()
 )  # fmt: skip
-_COMMAND = re.compile(rb"([A-Za-z]{3,4})(?:[ \t]+([^\r\n]*))?$")
+# One space parts verb and argument (RFC 959, 5.3.1): a password may begin with another.
+_COMMAND = re.compile(rb"([A-Za-z]{3,4})(?:[ \t]([^\r\n]*))?$")
 _REPLY = re.compile(rb"([1-6][0-9]{2})([ -])?")
 # Commands that only FTP has: with one of these first, a flow of which only the client was seen is FTP.
 _OWN = re.compile(rb"(?:USER [^\r\n]+\r?\nPASS |AUTH (?:TLS|SSL)\b|PASV\r|EPSV\r|PORT \d+,|FEAT\r|SYST\r|OPTS UTF8|CLNT )", re.IGNORECASE)
@@ -35,7 +36,7 @@ _TELNET = re.compile(rb"^(?:\xff[\xf0-\xff])+\xf2?")
 class Ftp:
     """Pairs commands with replies in order; a password is told with the server's answer to it."""
 
-    __slots__ = ("_buffers", "_greeted", "_login", "_multi", "_pending", "_user")
+    __slots__ = ("_buffers", "_greeted", "_greeting", "_login", "_multi", "_pending", "_user")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(), Buffer())
@@ -44,6 +45,7 @@ class Ftp:
         self._login: tuple[Span, str | None, str] | None = None
         self._multi: bytes | None = None
         self._greeted = False
+        self._greeting = False  # within the lines of the greeting, which answers no command
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         buffer = self._buffers[side]
@@ -76,6 +78,8 @@ class Ftp:
         start += len(line) - len(bare)
         found = _COMMAND.match(bare)
         if found is None:
+            if bare:
+                self._pending.append(b"")  # no command, but a server answers with 500
             return []
         verb, argument = found[1].upper(), found[2] or b""
         self._pending.append(verb)
@@ -88,7 +92,9 @@ class Ftp:
             at = start + found.start(2)
             self._login = (Span(Side.CLIENT, at, at + len(argument)), self._user, decode(argument))
             return events
-        if verb == b"AUTH" and argument.upper().startswith((b"TLS", b"SSL")):
+        if verb == b"REIN":
+            self._user = None
+        if verb == b"AUTH" and argument.strip().upper().startswith((b"TLS", b"SSL")):
             return [Upgrade(span=Span(Side.CLIENT, start, start + len(bare)), to="tls", status="asked")]
         return []
 
@@ -103,6 +109,7 @@ class Ftp:
             return []
         if found[2] == b"-":
             self._multi = found[1]
+            self._greeting = not self._greeted and found[1] == b"220"
             return self._greet(line, span)
         return self._answer(int(found[1]), line, span)
 
@@ -123,14 +130,16 @@ class Ftp:
         """The final line of a reply. 1xx only announces another one (RFC 959, 4.2)."""
         if 100 <= code < 200:
             return []
-        if code == 220 and not self._greeted:
+        if code == 220 and (self._greeting or not self._greeted):
+            self._greeting = False
             return self._greet(line, span)
         verb = self._pending.popleft() if self._pending else None
         if verb == b"AUTH":
             return self._auth(code, span)
         # A reply to anything else, when the capture did not hold the command, cannot be the answer to a login.
         if verb in (b"PASS", b"ACCT") or (verb is None and code in (230, 530)):
-            if code in (230, 202):
+            # 232 where a security mechanism vouches for the user (RFC 2228); some servers say 200.
+            if 200 <= code < 300:
                 return self._settle(Outcome.ACCEPTED)
             if code >= 400:
                 return self._settle(Outcome.REJECTED)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sniffer.dissectors._http_auth import Credentials, holds_secrets
+from sniffer.dissectors._http_auth import Credentials, holds_secrets, short_login
 from sniffer.dissectors._http_body import MAX_CHUNK_LINE, PIECE, Body, Mode, chunk_size, framing
 from sniffer.dissectors._http_head import METHODS, REQUEST, RESUME, STATUS, Head, end_of_head, tokens
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.errors import Malformed
 from sniffer.events import (
     Anomaly,
+    ChallengeResponse,
     Content,
     Event,
     Greeting,
+    Login,
     Outcome,
     Side,
     Skip,
     Span,
+    Token,
     Upgrade,
     answered,
 )
@@ -49,9 +52,9 @@ class _Sent:
         self.query = query
         self.at = at  # stream offset of the query
 
-    def tell(self, outcome: Outcome) -> list[Event]:
-        """What was said in the request, with what became of it."""
-        told = self.events if outcome is Outcome.UNKNOWN else [answered(e, outcome) for e in self.events]
+    def tell(self, outcome: Outcome, proxied: Outcome | None = None) -> list[Event]:
+        """What was said in the request, with what became of it; ``proxied`` is what became of what was meant for a proxy."""
+        told = self.events if outcome is Outcome.UNKNOWN and not proxied else [answered(e, proxied if proxied and _for_proxy(e) else outcome) for e in self.events]
         if self.query:
             span = Span(Side.CLIENT, self.at, self.at + len(self.query))
             told.append(Content(span=span, data=self.query, media="application/x-www-form-urlencoded", where="query string", outcome=outcome, target=self.target))
@@ -147,7 +150,9 @@ class Http:
         if body < 0:
             if len(data) - at > MAX_HEAD:
                 return self._nonsense(way, side, "a head longer than the limit", len(data), offset, events)
-            if not way.scanned and not _plausible(data[at : at + 16], side):
+            # A client may not wait for its tunnel, or the capture lack the answer: what follows CONNECT is the tunnel's.
+            tunnel = side is Side.CLIENT and self._sent and self._sent[-1].method == b"CONNECT"
+            if not way.scanned and not tunnel and not _plausible(data[at : at + 16], side):
                 return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
             way.scanned = len(data) - at
             way.carry, way.start = data[at:], offset + at
@@ -183,6 +188,8 @@ class Http:
         if not plain:
             head = Head(data[at:end], offset + at)
             waiting = self._credentials.request(head, method)
+        if b"p=" in query:
+            waiting += short_login(target, offset + found.start(2))
         if len(self._sent) >= MAX_PENDING:
             events += self._sent.popleft().tell(Outcome.UNKNOWN)
         self._sent.append(_Sent(method, text, waiting, query if b"=" in query else b"", offset + found.start(2) + len(path) + 1))
@@ -209,7 +216,7 @@ class Http:
         sent = self._sent.popleft() if self._sent and not self._blind else None
         outcome = _outcome(status)
         if sent is not None and (sent.query or sent.events):
-            events += sent.tell(outcome)
+            events += sent.tell(Outcome.UNKNOWN if status == 407 else outcome, _outcome(status, proxy=True))
         for cookie in cookies:
             events.append(answered(cookie, outcome))
         if status == 101 or (sent is not None and sent.method == b"CONNECT" and 200 <= status < 300):
@@ -356,7 +363,14 @@ def _remember(fields: bytes) -> None:
     _plain.add(fields)
 
 
-def _outcome(status: int) -> Outcome:
+def _for_proxy(event: Event) -> bool:
+    return isinstance(event, (Login, ChallengeResponse, Token)) and event.where.startswith("Proxy-")
+
+
+def _outcome(status: int, *, proxy: bool = False) -> Outcome:
+    """What a status says of the credentials sent; a proxy has let through what the origin refuses with 401 (RFC 9110, 11.7)."""
+    if proxy and status in (401, 403, 404):
+        return Outcome.UNKNOWN if status == 403 else Outcome.ACCEPTED
     if status in (401, 403, 407):
         return Outcome.REJECTED
     return Outcome.ACCEPTED if 200 <= status < 400 else Outcome.UNKNOWN

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from detectors import _scan, catalogue, registry
 from detectors._media import Media
 from detectors.content import DETECTORS
-from sniffer.events import Content, Side, Span
+from sniffer.events import Content, Side, Span, Token
 from sniffer.findings import Candidate, Context
+from sniffer.secret import Secret
 
 Look = Callable[..., list[Candidate]]
 MEDIA = ("application/json", "application/x-www-form-urlencoded", "text/xml", "text/html", "text/plain", "text/csv", "application/sql",
@@ -168,3 +169,8 @@ def test_every_rule_is_listed_once() -> None:
 
 def test_every_media_has_a_name() -> None:
     assert len({m.value for m in Media}) == len(Media)
+
+
+@pytest.mark.parametrize("name", ["ARRAffinity", "TS01a2b3c4", "__stripe_sid", "BIDUPSID", "HWWAFSESID", "_pin_unauth", "AMCV_x", "dtCookie", "_vwo_uuid", "X-OWA-CANARY"])
+def test_measurement_and_balancing_are_no_sessions(judge: Look, name: str) -> None:
+    assert not judge(Token(span=Span(Side.CLIENT, 0, 20), mechanism="cookie", name=name, secret=Secret("d41d8cd98f00b204e980", "cookie")))

@@ -64,5 +64,39 @@ def test_probe(c, s, said):
     assert probe(c, s) is said
 
 
+def script(*lines: str) -> list:
+    """``> `` is the client's, everything else the server's."""
+    return [client(x[2:] + "\r\n") if x.startswith("> ") else server(x + "\r\n") for x in lines]
+
+
+def test_spaces_belong_to_the_password():
+    assert logins(both(SPEC, script("220 FTP", "> USER alice", "331 go on", "> PASS  two words ", "230 in"))) == [("PASS", "alice", " two words ", "accepted")]
+
+
+def test_user_and_password_before_a_greeting_of_many_lines():
+    said = [client("USER alice\r\nPASS one\r\n"), server("220-Welcome\r\n to the FTP\r\n220 ready\r\n331 go on\r\n530 no\r\n")]
+    assert logins(both(SPEC, said)) == [("PASS", "alice", "one", "rejected")]
+
+
+def test_lines_that_are_no_command_have_their_own_answers():
+    said = script("220 FTP", "> ???", "> USER alice", "> PASS one", "> CWD x", "500 what", "331 go on", "230 in", "550 no")
+    assert logins(both(SPEC, said)) == [("PASS", "alice", "one", "accepted")]
+
+
+@pytest.mark.parametrize("answer", ["232 in by its certificate", "200 in", "230-Hello\r\n530 files\r\n230 in"])
+def test_other_ways_to_say_yes(answer):
+    assert logins(both(SPEC, script("220 FTP", "> USER alice", "331 go on", "> PASS one", answer))) == [("PASS", "alice", "one", "accepted")]
+
+
+def test_an_account_is_asked_for():
+    said = script("220 FTP", "> USER alice", "331 go on", "> PASS one", "332 account", "> ACCT sales", "230 in")
+    assert logins(both(SPEC, said)) == [("PASS", "alice", "one", "accepted")]
+
+
+def test_rein_forgets_the_user():
+    said = script("220 FTP", "> USER alice", "331 go on", "> PASS one", "230 in", "> REIN", "220 again", "> PASS two", "503 user first")
+    assert logins(both(SPEC, said)) == [("PASS", "alice", "one", "accepted"), ("PASS", None, "two", "rejected")]
+
+
 def test_storm():
     storm(SPEC, [b"220-hello\r\n220 ready\r\n", b"USER alice\r\n", b"PASS x\r\n", b"230 ok\r\n", b"AUTH TLS\r\n", b"234 ok\r\n"])

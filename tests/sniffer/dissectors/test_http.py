@@ -25,7 +25,7 @@ def basic(user: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()
 
 
-@pytest.mark.parametrize(("status", "outcome"), [("200 OK", "accepted"), ("302 Found", "accepted"), ("401 No", "rejected"), ("403 No", "rejected"), ("407 No", "rejected"), ("500 Oops", "unknown")])
+@pytest.mark.parametrize(("status", "outcome"), [("200 OK", "accepted"), ("302 Found", "accepted"), ("401 No", "rejected"), ("403 No", "rejected"), ("407 No", "unknown"), ("500 Oops", "unknown")])
 def test_basic_is_told_with_the_status(status, outcome):
     script = [client(get(f"Authorization: {basic('alice', 'pä:ss')}")), server(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")]
     events = both(SPEC, script)
@@ -95,6 +95,113 @@ def test_ntlm_pairs_challenge_and_response(scheme):
 def test_ntlm_v1_by_its_length():
     answer = get("Authorization: NTLM " + ntlm(3, lm=bytes(24), nt=bytes(24), user=b"b\0"))
     assert hashes(both(SPEC, [client(answer), server(OK)]))[0][0] == "NTLMv1"
+
+
+def test_ntlm_with_the_lm_response_alone():
+    answer = get("Authorization: NTLM " + ntlm(3, lm=b"L" * 24, user=b"b\0"))
+    challenge = server(f"HTTP/1.1 401 No\r\nWWW-Authenticate: NTLM {ntlm(2, challenge=b'12345678')}\r\nContent-Length: 0\r\n\r\n")
+    assert hashes(both(SPEC, [client(get()), challenge, client(answer), server(OK)])) == [("LM", "b", (b"L" * 24).hex(), f"b:$NETLM${b'12345678'.hex()}${(b'L' * 24).hex()}")]
+
+
+def test_ntlm_without_flags_has_names_in_the_code_page():
+    fields, data, at = [], b"", 52
+    for value in (b"L" * 24, b"N" * 24, b"CORP", b"bobby", b"", b""):
+        fields.append(len(value).to_bytes(2, "little") * 2 + at.to_bytes(4, "little"))
+        data, at = data + value, at + len(value)
+    raw = b"NTLMSSP\0" + (3).to_bytes(4, "little") + b"".join(fields[:5]) + data
+    assert hashes(both(SPEC, [client(get("Authorization: NTLM " + base64.b64encode(raw).decode())), server(OK)]))[0][:2] == ("NTLMv1", "bobby")
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [("407 No", ("unknown", "rejected")), ("401 No", ("rejected", "accepted")), ("200 OK", ("accepted", "accepted")), ("403 No", ("rejected", "unknown"))],
+)
+def test_origin_and_proxy_answer_for_themselves(status, found):
+    script = [client(get(f"Authorization: {basic('a', 'one')}\r\nProxy-Authorization: {basic('p', 'two')}")), server(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")]
+    assert tuple(x[3] for x in logins(both(SPEC, script))) == found
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ("Authorization:Basic  YWxpY2U6cGFzcw", ("alice", "pass")),  # no padding
+        ("Authorization: Basic\r\n YWxpY2U6cGFzcw==", ("alice", "pass")),  # folded
+        ("AUTHORIZATION : basic OnBhc3M=", ("", "pass")),
+        ("Authorization: Basic YTo_Pz8-", ("a", "???>")),  # the URL alphabet
+        ("Authorization: Basic YWxpY2U6cDphOnNz", ("alice", "p:a:ss")),
+        ("Authorization: Basic YWxpY2U6cOQ=", ("alice", "pä")),  # Latin-1
+        ("Cookie: lang=en; Authorization=Basic%20YWxpY2U6cGFzcw%3D%3D", ("alice", "pass")),  # TP-Link
+        ("X-OpenAM-Username: alice\r\nX-OpenAM-Password: pass", ("alice", "pass")),
+    ],
+)
+def test_odd_but_honest_credentials(field, found):
+    script = [client(get(field)), server(OK)]
+    assert [x[1:3] for x in logins(both(SPEC, script))] == [found]
+
+
+def test_the_basic_cookies_span():
+    script = [client(get("Cookie: lang=en; Authorization=Basic%20YWxpY2U6cGFzcw%3D%3D")), server(OK)]
+    (event,) = (e for e in drive(SPEC, script) if isinstance(e, Login))
+    assert secret_of(script, event) == b"Basic%20YWxpY2U6cGFzcw%3D%3D"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Authorization: Basic", "Authorization: Basic {{token}}", "Authorization: Basic user:pass", "Authorization: Basic AAECAwQFOgYH", "Authorization: Basic YWxpY2U6",
+        "Authorization: Kerberos YIIFAAYJKoZIhvcSAQICAQBu", "Authorization: CredSSP MDegAwIBA6EwMC4", "Authorization: Negotiate",
+        "Authorization: AWS4-HMAC-SHA256 Credential=x/y, Signature=00ff00ff00ff", "Cookie: rememberMe=deleteMe",
+    ],
+)  # fmt: skip
+def test_fields_that_give_nothing_away(field):
+    events = both(SPEC, [client(get(field)), server(OK)])
+    assert not logins(events)
+    assert not tokens(events)
+
+
+def digest(**changes: str) -> list[tuple[str, str | None, str, str | None]]:
+    fields = {"username": '"m"', "realm": '"r"', "uri": '"/"', "nonce": '"n"', "nc": "1", "cnonce": '"c"', "qop": '"auth"', "response": '"8ca523f5e9506fed4657c9700eebdbec"'} | changes
+    return hashes(both(SPEC, [client(get("Authorization: Digest " + ",".join(f"{k}={v}" for k, v in fields.items()))), server(OK)]))
+
+
+@pytest.mark.parametrize(
+    ("wire", "user"),
+    [('"CORP\\\\bob"', "CORP\\bob"), ('"CORP\\bob"', "CORP\\bob"), ('"a\\"b"', 'a"b'), ('"a,b=c"', "a,b=c"), ('"müller"', "müller")],
+)
+def test_digest_users_are_unquoted(wire, user):
+    (found,) = digest(username=wire)
+    assert found[1] == user
+    assert f"$sip$***{user}*r*GET" in (found[3] or "")
+
+
+def test_digest_lines_only_for_what_crackers_can_do():
+    assert digest()[0][3] is not None
+    assert digest(qop='""')[0][3] is not None
+    for change in ({"qop": '"auth-int"'}, {"algorithm": "MD5-sess"}, {"userhash": "true"}, {"uri": '"*"'}, {"username": '"a*b"'}):
+        assert digest(**change)[0][3] is None
+
+
+def test_digest_user_in_extended_notation():
+    assert digest(**{"username": '""', "username*": "UTF-8''J%C3%A4s%C3%B8n"})[0][1] == "Jäsøn"
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("/query?u=root&p=hunter2&q=SHOW", [("root", "hunter2")]), ("/write?db=x&p=a%26b&u=root", [("root", "a&b")]),
+        ("/rest/ping.view?u=joe&p=enc:736573616d65&v=1", [("joe", "sesame")]), ("/search?u=1&p=2", []), ("/query?q=1&up=2&u=3", []),
+    ],
+)  # fmt: skip
+def test_users_and_passwords_of_one_letter(target, found):
+    assert [x[1:3] for x in logins(both(SPEC, [client(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), server(OK)]))] == found
+
+
+def test_a_client_that_does_not_wait_for_its_tunnel():
+    request = f"CONNECT a:443 HTTP/1.1\r\nProxy-Authorization: {basic('p', 'two')}\r\n\r\n"
+    script = [client(request.encode() + b"\x16\x03\x01\x02\0\x01"), server("HTTP/1.1 200 Established\r\n\r\n")]
+    events = both(SPEC, script)
+    assert logins(events) == [("Basic", "p", "two", "accepted")]
+    assert upgrades(events) == [("", "granted", (len(request), len("HTTP/1.1 200 Established\r\n\r\n")))]
 
 
 def test_userinfo_in_targets():
