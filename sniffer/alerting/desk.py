@@ -65,6 +65,11 @@ class Alerting:
         self._settings, self._policy = settings, policy
         self._next = self._next_expiry = -1
 
+    def skip(self, nanoseconds: int) -> None:
+        """The clock was set forward by so much, or the machine slept: that was no quiet time."""
+        for active in (*self._active.values(), *self._conditions.values()):
+            active.touched += nanoseconds
+
     def observe(self, finding: Finding, channel: Channel | None, judged: Judged, now: int, *, new: bool = False) -> Alert | None:
         """Take a finding (its ``count`` is what was added); the alert to send, if this one is to be told now.
 

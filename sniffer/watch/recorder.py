@@ -38,6 +38,8 @@ KEEP_EVERY = 10.0
 AT_ONCE = 5000
 # A worker that dies for good reason every time dies every ten seconds: hours of a full disk.
 MAX_INTERVALS = 1000
+# What the clock gains on the monotonic one between two commits by less (nanoseconds) is adjusting, no step.
+JUMP = 10_000_000_000
 # Channels whose last told verdict is remembered, so that a receiver hears of a row when it changes; 100 bytes each.
 MAX_VERDICTS = 200_000
 
@@ -67,6 +69,7 @@ class Recorder:
         self._verdicts: OrderedDict[str, str] = OrderedDict()
         self._intervals: list[Interval] = []
         self._retry = self._kept = 0.0
+        self._clocks = (0, 0)  # at the last commit: of the day, and monotonic
         self._config = config
         self.policy = Policy(config)
         self._sinks = list(sinks)
@@ -110,6 +113,7 @@ class Recorder:
         """
         if self.trouble and time.monotonic() < self._retry and not force:
             return None
+        self._mind_the_clock(now)
         findings, channels = self.pending.rows(AT_ONCE)
         try:
             with self._state.transaction() as tx:
@@ -127,6 +131,14 @@ class Recorder:
         self.pending.recorded()
         self._intervals.clear()
         return recorded
+
+    def _mind_the_clock(self, now: int) -> None:
+        """Time that passed by the clock alone resolves no alert."""
+        steady = time.monotonic_ns()
+        before, self._clocks = self._clocks, (now, steady)
+        jump = now - before[0] - (steady - before[1])
+        if before[0] and jump >= JUMP:
+            self.alerting.skip(jump)
 
     def _failed(self, error: StateError) -> None:
         self.errors["full" if isinstance(error, StateFull) else "other"] += 1

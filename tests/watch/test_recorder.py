@@ -142,3 +142,15 @@ def test_of_a_large_record_the_latest_is_remembered(state, monkeypatch):
     again = Recorder(state, config(), [Sink()], KEY)
     assert [row.id for row in again.remember()] == latest[::-1]
     assert list(again._verdicts) == latest[::-1]
+
+
+def test_a_clock_that_is_set_forward_resolves_nothing(state):
+    recorder = Recorder(state, config(), [Sink()], KEY)
+    recorder.take(reports(DEMO))
+    now = time.time_ns()
+    recorder.commit(now)
+    firing = sum(recorder.alerting.firing().values())
+    assert firing > 10
+    day = 86_400_000_000_000
+    assert {str(alert.state) for alert in recorder.commit(now + day).alerts} <= {"firing"}
+    assert sum(recorder.alerting.firing().values()) == firing
