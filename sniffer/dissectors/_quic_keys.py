@@ -13,16 +13,24 @@ V1, V2 = 0x00000001, 0x6B3343CF
 _SALTS = {
     V1: bytes.fromhex("38762cf7f55934b34d179ae6a4c80cadccbb7f0a"),
     V2: bytes.fromhex("0dede3def700a6db819381be6e269dcbf9bd2ed9"),
+    # Google's last versions before the standard: T050 and T051 carry TLS (Q050 has hellos of its own).
+    0x54303530: bytes.fromhex("7ff579e5acd072915580304c43a2367c60488310"),
+    0x54303531: bytes.fromhex("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d"),
 }
 _DRAFT_29 = bytes.fromhex("afbfec289993d24c9e9786f19c6111e04390a899")
 _DRAFT_23 = bytes.fromhex("c3eef712c72ebb5a11a7d2432bb46365bef9f502")
+_DRAFT_21 = bytes.fromhex("7fbcdb0e7c66bbe9193a96cd21519ebd7a02644a")
+# The first draft that had each salt, latest first.
+_DRAFTS = ((33, _SALTS[V1]), (29, _DRAFT_29), (23, _DRAFT_23), (21, _DRAFT_21))
+# Facebook's mvfst under its own numbers, by the draft it spoke.
+_MVFST = {0xFACEB001: 22, 0xFACEB002: 27, 0xFACEB00E: 27}
 
 
 def salt(version: int) -> bytes | None:
-    """The salt of a version; drafts 23 to 28 and 29 to 34 share theirs."""
-    if version >> 8 == 0xFF0000:
-        draft = version & 0xFF
-        return _DRAFT_29 if 29 <= draft <= 34 else _DRAFT_23 if 23 <= draft <= 28 else None
+    """The salt of a version; several drafts share theirs."""
+    draft = version & 0xFF if version >> 8 == 0xFF0000 else _MVFST.get(version)
+    if draft is not None:
+        return next((salt for first, salt in _DRAFTS if first <= draft <= 34), None)
     return _SALTS.get(version)
 
 

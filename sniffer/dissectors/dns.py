@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("!6H")
 # Response, opcode, reserved Z bit: those that a message in use can have.
 _OPCODES = frozenset((0, 1, 2, 4, 5, 6))
+_NB, _NBSTAT, _OPT = 32, 33, 41
 _MAX_QUESTIONS, _MAX_RECORDS = 64, 4096
 _CLASSES = frozenset((1, 3, 4, 254, 255, 0x8001, 0x80FF))
 
@@ -47,7 +48,14 @@ def message(data: bytes) -> bool:
     at = _after_name(data, 12)
     if at is None or at + 4 > len(data):
         return False
-    return struct.unpack_from("!H", data, at + 2)[0] in _CLASSES
+    kind, group = struct.unpack_from("!HH", data, at)
+    # The class of an OPT record, which an error may consist of, is a size (RFC 6891, 6.1.2).
+    return not _netbios(data, kind) and (group in _CLASSES or (kind == _OPT and not questions and group >= 512))
+
+
+def _netbios(data: bytes, kind: int) -> bool:
+    """RFC 1002: the same header, and first a name of 32 letters A to P of type NB or NBSTAT: no DNS."""
+    return kind in (_NB, _NBSTAT) and data[12] == 32 and all(0x41 <= c <= 0x50 for c in data[13:45])
 
 
 def _after_name(data: bytes, at: int) -> int | None:

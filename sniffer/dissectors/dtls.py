@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.dissectors._tls_state import Handshake
-from sniffer.events import Anomaly, Done, Event, Side, Span
+from sniffer.events import Anomaly, Done, Encryption, Event, Posture, Side, Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION = 20, 21, 22, 23
+_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION, _WITH_ID = 20, 21, 22, 23, 25
 _VERSIONS = (b"\xfe\xff", b"\xfe\xfd", b"\x01\x00")
 _HEADER, _MESSAGE = 13, 12
 # Fragments held for one message, and messages begun and not finished: a handshake has a dozen messages.
@@ -24,7 +24,7 @@ MAX_DATAGRAMS = 64
 class Dtls:
     """Puts handshake messages together until records are under new keys."""
 
-    __slots__ = ("_changed", "_datagrams", "_done", "_handshake", "_open")
+    __slots__ = ("_changed", "_datagrams", "_done", "_ended", "_handshake", "_open")
 
     def __init__(self) -> None:
         self._handshake = Handshake("d")
@@ -32,6 +32,7 @@ class Dtls:
         self._done: set[tuple[Side, int, int]] = set()
         self._changed = [False, False]
         self._datagrams = 0
+        self._ended = False
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         self._datagrams += 1
@@ -40,7 +41,7 @@ class Dtls:
         at = 0
         while at < len(data):
             if data[at] >> 5 == 1:  # the unified header of DTLS 1.3: encrypted (RFC 9147, section 4)
-                return [*events, self._handshake.established(span), Done(span=span)]
+                return [*events, *self._ends(span)]
             if len(data) - at < _HEADER or data[at + 1 : at + 3] not in _VERSIONS:
                 break
             size = int.from_bytes(data[at + 11 : at + 13], "big")
@@ -50,9 +51,12 @@ class Dtls:
             if data[at - size - _HEADER] == _CHANGE_CIPHER:
                 self._changed[side] = True
             elif epoch or data[at - size - _HEADER] == _APPLICATION:
-                return [*events, self._handshake.established(span), Done(span=span)]
+                return [*events, *self._ends(span)]
             elif data[at - size - _HEADER] == _HANDSHAKE:
                 events += self._messages(side, body, span)
+            elif data[at - size - _HEADER] == _ALERT and body[:1] == b"\2" and not self._ended:
+                self._ended = True
+                return [*events, Posture(span=span, encryption=Encryption.UNKNOWN, why=f"the handshake failed with alert {body[1] if len(body) > 1 else 0}"), Done(span=span)]
         if self._datagrams > MAX_DATAGRAMS:
             events += [Anomaly(span=span, reason="a handshake without end"), Done(span=span)]
         return events
@@ -61,7 +65,15 @@ class Dtls:
         return ()
 
     def close(self) -> Sequence[Event]:
-        return ()
+        """The server has chosen: nothing of the rest could be read."""
+        if self._ended or not self._handshake.version:
+            return ()
+        span = Span(Side.SERVER, 0, 0)
+        return [self._handshake.established(span, seen=False)]
+
+    def _ends(self, span: Span) -> list[Event]:
+        self._ended = True
+        return [self._handshake.established(span), Done(span=span)]
 
     def _messages(self, side: Side, body: bytes, span: Span) -> list[Event]:
         events: list[Event] = []
@@ -113,6 +125,9 @@ def probe(client: bytes, server: bytes) -> Match:
 
 
 def _record_like(data: bytes) -> Match:
+    if len(data) >= _HEADER + 8 and data[0] == _WITH_ID and data[1:3] == _VERSIONS[1]:
+        # A connection id of a length that only the handshake told stands before the length (RFC 9146, section 4).
+        return Match.YES if 0 < int.from_bytes(data[3:5], "big") <= 64 else Match.NO
     if len(data) < _HEADER or data[0] not in (_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION) or data[1:3] not in _VERSIONS:
         return Match.NO
     size, epoch = int.from_bytes(data[11:13], "big"), int.from_bytes(data[3:5], "big")
@@ -120,7 +135,7 @@ def _record_like(data: bytes) -> Match:
         return Match.NO
     if data[0] == _HANDSHAKE and not epoch:
         return Match.YES if len(data) >= 25 and data[13] in (0, 1, 2, 3, 11, 12, 13, 14, 16) else Match.NO
-    return Match.YES if data[0] != _CHANGE_CIPHER or size == 1 else Match.NO
+    return Match.YES if data[0] != _CHANGE_CIPHER or size in (1, 3) else Match.NO
 
 
 SPEC = Spec(name="dtls", title="DTLS, RFC 9147", ports=(2221, 3391, 4433, 5349, 5684, 10161), probe=probe, datagram=Dtls, encrypted=True)

@@ -13,7 +13,8 @@ from sniffer.events import Done, Encryption, Event, Posture, Side, Span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-V1, V2 = 0x00000001, 0x6B3343CF
+V1, V2, _V2_DRAFT = 0x00000001, 0x6B3343CF, 0x709A50C4
+_MVFST = 0xFACEB0
 # A hello with post-quantum shares takes two datagrams; loss and retries a few more.
 MAX_DATAGRAMS = 16
 MAX_CRYPTO = 64 * 1024
@@ -37,7 +38,7 @@ class Quic:
         span = Span(side, offset, offset + len(data))
         events: list[Event] = []
         self._datagrams += 1
-        if not self._said and not data[0] & 0x80:
+        if not self._said and self._google(side, data):
             self._said = True
             return [Posture(span=span, encryption=Encryption.ENCRYPTED, why="Google QUIC"), Done(span=span)]
         at = 0
@@ -57,6 +58,11 @@ class Quic:
     def close(self) -> Sequence[Event]:
         return ()
 
+    @staticmethod
+    def _google(side: Side, data: bytes) -> bool:
+        """A server's short header may come first where the capture begins late: it says nothing of the kind."""
+        return side is Side.CLIENT and bool(data) and not data[0] & 0x80 and _google_like(data) is Match.YES
+
     def _long(self, side: Side, packet: bytes, span: Span, events: list[Event]) -> int:
         """One packet with a long header (RFC 9000, 17.2); how many bytes it takes, 0 where nothing more can be read."""
         head = _long_header(packet)
@@ -73,7 +79,7 @@ class Quic:
         if initial:
             size, place = _varint(packet, place)
             place += size
-        elif kind == (0 if version == V2 else 3) or version >> 24 == 0x51:
+        elif kind == (0 if version == V2 else 3) or version >> 24 == 0x51 or _forces_negotiation(version):
             return 0  # Retry has no length, and Google's own versions another layout
         size, place = _varint(packet, place)
         if initial and place + 20 <= len(packet):
@@ -121,8 +127,10 @@ class Quic:
                 return
             offset, at = _varint(plain, at)
             size, at = _varint(plain, at)
-            if offset + size <= MAX_CRYPTO and len(held) < 256:
-                held.setdefault(offset, plain[at : at + size])
+            piece = plain[at : at + size]
+            # What is sent again may be cut another way: the longer piece stays.
+            if offset + size <= MAX_CRYPTO and len(held) < 256 and len(piece) > len(held.get(offset, b"")):
+                held[offset] = piece
             at += size
 
     def _hello(self, side: Side, span: Span) -> list[Event]:
@@ -170,6 +178,8 @@ def _name(version: int) -> str:
         return f"Google QUIC {version.to_bytes(4, 'big').decode('ascii', 'replace')}"
     if version >> 8 == 0xFF0000:
         return f"QUIC draft {version & 0xFF}"
+    if version >> 8 == _MVFST:
+        return "QUIC (mvfst)"
     return {V1: "QUIC v1", V2: "QUIC v2"}.get(version, "QUIC")
 
 
@@ -187,10 +197,17 @@ def _long_like(data: bytes) -> Match:
     if len(data) < 7 or not data[0] & 0x40:
         return Match.NO
     version = int.from_bytes(data[1:5], "big")
-    known = version in (V1, V2) or (version >> 8 == 0xFF0000 and 20 <= version & 0xFF <= 34) or data[1:3] in (b"Q0", b"T0")
+    known = version in (V1, V2, _V2_DRAFT) or (version >> 8 == 0xFF0000 and 20 <= version & 0xFF <= 34) or version >> 8 == _MVFST or data[1:3] in (b"Q0", b"T0")
+    # Only a client's first datagram asks for another version, and is as long as one must be (RFC 9000, 14.1 and 15).
+    known = known or (_forces_negotiation(version) and data[5] >= 8 and len(data) >= 1000)
     if not known or data[5] > _MAX_ID:
         return Match.NO if data[1:3] not in (b"Q0", b"T0") else Match.YES
     return Match.YES if len(data) > 30 else Match.NO
+
+
+def _forces_negotiation(version: int) -> bool:
+    """Reserved versions, 0x?a?a?a?a (RFC 9000, section 15)."""
+    return version & 0x0F0F0F0F == 0x0A0A0A0A
 
 
 def _google_like(data: bytes) -> Match:

@@ -12,7 +12,8 @@ from sniffer.events import Anomaly, Done, Encryption, Event, Greeting, Posture, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BANNER = re.compile(rb"SSH-([0-9.]+)-([^\s]*)")
+_BANNER = re.compile(rb"SSH-([0-9.]+)(?:-([^\s]*))?")
+_LATER = re.compile(rb"(?:[\t\r\x20-\x7e\x80-\xff]*\n){1,50}?SSH-[0-9]\.")
 # RFC 4253, 4.2: a server may say other lines before its identification, each at most 255 bytes.
 _MAX_LINE = 1024
 _MAX_LINES = 50
@@ -81,7 +82,7 @@ class Ssh:
         if version.startswith("1.") and version != "1.99":
             events.append(Anomaly(span=span, reason="SSH protocol 1"))
         if side is Side.SERVER:
-            product, _, number = found[2].decode("ascii", "replace").partition("_")
+            product, _, number = (found[2] or b"").decode("ascii", "replace").partition("_")
             events.append(Greeting(span=span, product=product or "SSH", version=number or None))
         return events
 
@@ -124,6 +125,9 @@ def probe(client: bytes, server: bytes) -> Match:
     for data in (client, server):
         if data.startswith(b"SSH-"):
             return Match.YES if re.match(rb"SSH-[0-9]", data) else Match.MORE if len(data) == 4 else Match.NO
+    # A server may say other lines before its identification (RFC 4253, 4.2).
+    if _LATER.match(server) and b"SSH-".startswith(client[:4]):
+        return Match.YES
     if any(data and not b"SSH-".startswith(data[:4]) for data in (client, server)):
         return Match.NO
     return Match.MORE

@@ -40,3 +40,20 @@ def test_random_datagrams_are_not_claimed():
 
 def test_storm():
     storm(SPEC, [QUESTION, ANSWER], datagram=True)
+
+
+NETBIOS = bytes.fromhex("80940110000100000000000020") + b"EJFDEBFEEBFACACACACACACACACACAAA" + b"\0"
+
+
+@pytest.mark.parametrize("kind", [b"\0\x20\0\1", b"\0\x21\0\1"])
+def test_netbios_names_are_no_dns(kind):
+    assert probe(NETBIOS + kind, b"") is Match.NO
+
+
+def test_a_service_record_is_no_netbios_name():
+    """SRV has the number of NBSTAT."""
+    assert probe(bytes.fromhex("000101000001000000000000") + b"\x05_ldap\x04_tcp\x07example\0\0\x21\0\1", b"") is Match.YES
+
+
+def test_an_error_that_is_nothing_but_options():
+    assert probe(bytes.fromhex("0001800100000000000000010000291000000000000000"), b"") is Match.YES

@@ -53,3 +53,25 @@ def test_probe(script):
 def test_storm(script):
     storm(SPEC, [s.data for s in script], datagram=True, rounds=300)
     assert Side.CLIENT is script[0].side
+
+
+def test_a_connection_id_in_the_middle_of_a_session():
+    """RFC 9146: records of type 25."""
+    record = b"\x19\xfe\xfd\x00\x01" + bytes(5) + b"\x07" + b"id" + b"\x00\x10" + bytes(16)
+    assert probe(record, b"") is Match.YES
+    assert [e.encryption for e in drive(SPEC, [client(record)], datagram=True) if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
+    assert probe(b"\x19\xfe\xfd" + bytes(30), b"") is Match.NO
+
+
+def test_a_handshake_whose_end_was_not_captured(script):
+    seen: list[Say] = []
+    for say in script:
+        seen.append(say)
+        if [e for e in drive(SPEC, seen, datagram=True) if isinstance(e, Tls) and e.version]:
+            break
+    assert [e.encryption for e in drive(SPEC, seen, datagram=True) if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
+
+
+def test_a_failed_handshake_encrypts_nothing(script):
+    alert = Say(Side.SERVER, b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x02\x28")
+    assert [e.encryption for e in drive(SPEC, [script[0], alert], datagram=True) if isinstance(e, Posture)] == [Encryption.UNKNOWN]

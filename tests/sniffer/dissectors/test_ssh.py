@@ -36,10 +36,15 @@ def test_protocol_1():
     assert [e.reason for e in events if isinstance(e, Anomaly)] == ["SSH protocol 1", "SSH protocol 1"]
 
 
-@pytest.mark.parametrize(("c", "s", "said"), [(b"", b"SSH-2.0-x", Match.YES), (b"SSH-", b"", Match.MORE), (b"SS", b"", Match.MORE), (b"SSL", b"", Match.NO), (b"", b"220 x", Match.NO)])
+@pytest.mark.parametrize(("c", "s", "said"), [(b"", b"SSH-2.0-x", Match.YES), (b"SSH-", b"", Match.MORE), (b"SS", b"", Match.MORE), (b"SSL", b"", Match.NO), (b"", b"220 x", Match.NO), (b"", b"Authorised users only\r\n\r\nSSH-2.0-x", Match.YES), (b"GET / HTTP/1.1\r\n", b"text\nSSH-2.0-x", Match.NO)])
 def test_probe(c, s, said):
     assert probe(c, s) is said
 
 
 def test_storm():
     storm(SPEC, [b"SSH-2.0-x\r\n", kexinit("aes128-ctr")])
+
+
+def test_an_identification_without_software():
+    events = both(SPEC, [server("SSH-2.0\n"), client("SSH-2.0-x\r\n"), client(kexinit("aes128-ctr")), server(kexinit("aes128-ctr"))])
+    assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
