@@ -35,6 +35,8 @@ _WORDS = re.compile(rb"\[CAPABILITY ([^\]\r\n]*)\]|\A\* CAPABILITY (.*)", re.I)
 # What a FETCH literal holds: a mail from its header on, or a part whose header was not fetched with it.
 _WHOLE = re.compile(rb"(?:BODY(?:\.PEEK)?\[(?:HEADER[^\]]*)?\](?:<\d+>)?|RFC822(?:\.HEADER)?) ~?\{\d+\}\Z", re.I)
 _PART = re.compile(rb"(?:BODY\[[\d.]*(?:TEXT)?\](?:<\d+>)?|BINARY\[[\d.]*\](?:<\d+>)?|RFC822\.TEXT) ~?\{\d+\}\Z", re.I)
+# The same as a quoted string, which servers may choose for what is short and one line (RFC 9051 section 4.3).
+_QUOTED = re.compile(rb'(?:BODY|BINARY)\[[^\]]{0,200}\](?:<\d+>)? "((?:[^"\\]|\\["\\])+)"', re.I)
 
 
 class Imap:
@@ -229,6 +231,8 @@ class Imap:
     def _server_line(self, line: bytes, start: int, events: list[Event]) -> None:
         half = self._server
         if half.open or line.startswith(b"*"):
+            if b'] "' in line or b'> "' in line:
+                self._quoted(line, start, events)
             if line.endswith(b"}"):
                 end = line[-100:]
                 self._literal(half, Side.SERVER, line, Use.MAIL if _WHOLE.search(end) else Use.PIECE if _PART.search(end) else Use.SKIP)
@@ -251,6 +255,13 @@ class Imap:
             self._strange += not self._torn
             if self._strange > _MAX_STRANGE:
                 raise Malformed("server lines that are no IMAP responses")
+
+    def _quoted(self, line: bytes, start: int, events: list[Event]) -> None:
+        """Parts of mails that came without a literal."""
+        for match in _QUOTED.finditer(line):
+            piece = Mail(Side.SERVER, start + match.start(1))
+            piece.keep(match[1])
+            events += given(piece, Use.PIECE)
 
     def _tagged(self, tag: bytes, status: bytes, line: bytes, span: Span, events: list[Event]) -> None:
         """The end of a command."""

@@ -174,6 +174,11 @@ def test_fetched_parts_are_decoded_by_their_look():
     assert mails(events) == [b"the quick brown fox jumps over the lazy dog"]
 
 
+def test_a_part_fetched_as_a_quoted_string():
+    script = [BANNER, client("a1 FETCH 1 (BODY[TEXT] BODY[1.2])\r\n"), server('* 1 FETCH (BODY[TEXT] "the code is 1234" BODY[1.2] "" BODY[2] {2}\r\nhi BODY[3]<0> "more")\r\n* LIST () "/" "x [1] "\r\na1 OK\r\n')]
+    assert mails(run(script)) == [b"the code is 1234", b"hi", b"more"]
+
+
 def test_other_literals_of_the_server_are_skipped():
     assert run([BANNER, server('* LIST () "/" {17}\r\n* OK [CAPABILITY\r\n\r\n* 1 EXISTS\r\n')]) == run([BANNER])
 
