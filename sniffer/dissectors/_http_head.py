@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) +(\S[^ \r\n]*+(?: +(?!HTTP/1\.[0-9]\r?\n)[^ \r\n]++)*) +HTTP/1\.[0-9]\r?\n")
+# Sources of Icecast call the protocol ICE and are answered in HTTP.
+REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) +(\S[^ \r\n]*+(?: +(?!(?:HTTP/1\.[0-9]|ICE/1\.0)\r?\n)[^ \r\n]++)*) +(?:HTTP/1\.[0-9]|ICE/1\.0)\r?\n")
 STATUS = re.compile(rb"HTTP/1\.[0-9] +([1-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
 # Methods registered with IANA and those in use: the probe wants one of these, later any token will do.
 METHODS = frozenset(

@@ -204,6 +204,12 @@ def test_a_client_that_does_not_wait_for_its_tunnel():
     assert upgrades(events) == [("", "granted", (len(request), len("HTTP/1.1 200 Established\r\n\r\n")))]
 
 
+def test_icecast_sources():
+    script = [client(f"SOURCE /live ICE/1.0\r\nAuthorization: {basic('source', 'hackme')}\r\n\r\n"), server("HTTP/1.0 200 OK\r\n\r\n")]
+    assert logins(both(SPEC, script)) == [("Basic", "source", "hackme", "accepted")]
+    assert probe(b"SOURCE /live ICE/1.0\r\n", b"") is Match.YES
+
+
 def test_userinfo_in_targets():
     assert logins(both(SPEC, [client("GET http://bob:p%40ss@a.example/ HTTP/1.1\r\nHost: a\r\n\r\n"), server(OK)])) == [("URL userinfo", "bob", "p@ss", "accepted")]
 
