@@ -1,4 +1,4 @@
-"""Telnet, RFC 854, 855, 857, 1184, 1572: options taken out, keystrokes edited, prompts answered."""
+"""Telnet, RFC 854, 855, 857, 1184, 1572, NTLM in RFC 2941 (MS-TNAP): options taken out, keystrokes edited, prompts answered."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sniffer.dissectors._ntlmssp import Exchange
 from sniffer.dissectors._spec import Match, Spec
-from sniffer.events import Event, Login, Outcome, Side, Span, Upgrade
+from sniffer.events import ChallengeResponse, Event, Login, Outcome, Side, Span, Upgrade
 from sniffer.secret import Secret, decode
 
 if TYPE_CHECKING:
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 IAC, SB, SE = 0xFF, 0xFA, 0xF0
 _OPTION_VERBS = range(0xFB, 0xFF)  # WILL, WONT, DO, DONT
-_START_TLS, _NEW_ENVIRON = 46, 39
+_START_TLS, _NEW_ENVIRON, _AUTHENTICATION = 46, 39, 37
+# Commands that edit the line typed, and the keys that do the same (RFC 854): erase character, erase line.
+_EDITS = {0xF7: b"\x7f", 0xF8: b"\x15"}
+# MS-TNAP, 2.2.2: REPLY, NTLM, and what the server's part of it says.
+_NTLM_REPLY = re.compile(rb"\x25\x02\x0f.([\x03\x04])", re.S)
 # What the server printed last, in which a prompt is looked for; a line typed; the options of one sub-negotiation.
 MAX_TAIL = 512
 MAX_TYPED = 1024
@@ -23,14 +28,23 @@ MAX_OPTION = 2048
 # After a password the server may print a long message of the day before its prompt says that the login succeeded.
 MAX_ANSWER = 16 * 1024
 
-_USER = re.compile(rb"(?:(?<!last )log[io]n(?: as| name)?|user ?name|user(?: id)?|account|benutzer(?:name)?|utilisateur|identifiant|usuario|nombre de usuario|utente|login name|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd|enter user ?name)\s*[:>?]\s*$", re.I)
+_USER = re.compile(rb"(?<![a-z0-9_@-])(?:(?<!last )log[io]n(?: as| name| id| user)?|user ?name|user(?: id)?|account|benutzer(?:name)?|utilisateur|identifiant|usuario|nombre de usuario|utente|login name|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd|enter user ?name|nazwa u[^ ]{1,3}ytkownika|brukernavn|gebruikersnaam|nome utente|\xe7\x94\xa8\xe6\x88\xb7\xe5\x90\x8d|\xd0\xb8\xd0\xbc\xd1\x8f \xd0\xbf\xd0\xbe\xd0\xbb\xd1\x8c\xd0\xb7\xd0\xbe\xd0\xb2\xd0\xb0\xd1\x82\xd0\xb5\xd0\xbb\xd1\x8f)(?: ?[\[(][^\])\r\n]{0,32}[\])])?\s*(?:[:>?]|\xef\xbc\x9a)\s*$", re.I)
 _PASSWORD = re.compile(
     rb"(?:pass ?word|passwd|passphrase|pass ?code|kennwort|passwort|mot de passe|contrase(?:\xc3\xb1|\xf1|n)a|wachtwoord|senha|parola(?: d'ordine)?|l\xc3\xb6senord|\xd0\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c|\xe5\xaf\x86\xe7\xa0\x81|\xe5\x8f\xa3\xe4\xbb\xa4|pin)"
-    rb"(?: for [^\r\n:]{1,64}|'s)?(?: ?\([^)\r\n]{0,32}\))?\s*[:>?]?\s*$",
+    rb"(?: for [^\r\n:]{1,64}|'s)?(?: ?[\[(][^\])\r\n]{0,32}[\])])?\s*(?:[:>?]|\xef\xbc\x9a)?\s*$",
     re.I,
 )
-_REFUSED = re.compile(rb"incorrect|invalid|failed|failure|denied|bad password|wrong|not authorized|unauthori[sz]ed|unknown user|error:|% (?:login|bad|authentic)|falsch|ung\xc3\xbcltig|refus\xc3\xa9|too many", re.I)
-_GRANTED = re.compile(rb"last login|welcome|motd|logged in|login successful|(?:^|[\r\n])(?:[^\r\n]{0,80}[$#>\]]|[^\r\n]{0,79}[\w~)\]]%) ?$|terminal type|\[(?:root|[a-z_][\w-]*)@|microsoft|copyright", re.I)
+_REFUSED = re.compile(rb"incorrect|invalid|failed|failure|denied|bad password|wrong|not authorized|unauthori[sz]ed(?! (?:access|use|person|entry|connection|login|modif))|error in auth|permission|sorry\b|rejected|no such user|locked|bad (?:secret|user|login)|login fail|mismatch|unknown user|error:|% (?:login|bad|authentic)|falsch|ung\xc3\xbcltig|refus\xc3\xa9|too many", re.I)
+_SHELL = re.compile(rb"(?:[^\r\n]{0,80}[$#>\]]|[^\r\n]{0,79}[\w~)\]]%) ?$")
+_GRANTED = re.compile(rb"last login|welcome|motd|logged in|login successful|terminal type|\[(?:root|[a-z_][\w-]*)@|microsoft|copyright", re.I)
+# Both prompts, each at the end of a line or followed by the echo: a terminal's login where no option was negotiated.
+_DIALOGUE = re.compile(rb"(?:^|\n|\r| )(?:login|user ?name) ?: ?[^\n]{0,64}\r?\n\r?(?:[^\n]{0,64} )?pass ?word ?: ?", re.I)
+# What is asked for after a password that was right but must be changed, or typed twice.
+_MORE = re.compile(rb"new |re-?(?:type|enter)|again|verify|confirm|change|expired|old ", re.I)
+_UNSEEN = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f]")
+# A character rubbed out on the screen, as ``\\b \\b`` does; so many in a row, since each round takes one of a run.
+_RUBBED = re.compile(rb"[^\x08\r\n]\x08")
+MAX_RUBBED = 32
 # ECMA-48 control sequences, which dress up prompts.
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?]{0,16}[@-~]|\][^\x07\x1b]{0,64}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMc])")
 
@@ -47,7 +61,7 @@ class _Line:
     def key(self, key: int, at: int) -> None:
         if key in (8, 0x7F):
             del self.data[-1:]
-        elif key == 0x15:
+        elif key in (3, 0x15):  # ^C drops the line as ^U does
             self.data.clear()
         elif key == 0x17:
             while self.data and self.data[-1] == 0x20:
@@ -64,7 +78,7 @@ class _Line:
 class Telnet:
     """What is typed at a user prompt is the user, what is typed at a password prompt the secret."""
 
-    __slots__ = ("_answer", "_escape", "_last_cr", "_line", "_login", "_option", "_prompt", "_state", "_tail", "_user", "_verb")
+    __slots__ = ("_answer", "_escape", "_last_cr", "_line", "_login", "_ntlm", "_option", "_printed_size", "_prompt", "_response", "_state", "_tail", "_user", "_verb")
 
     def __init__(self) -> None:
         self._state = ["data", "data"]
@@ -77,7 +91,10 @@ class Telnet:
         self._prompt = ""  # "user" or "password": what the server waits for
         self._user: str | None = None
         self._login: Login | None = None
-        self._answer = 0
+        self._answer = b""  # the beginning of what was printed since the password
+        self._printed_size = 0
+        self._ntlm = Exchange()
+        self._response: ChallengeResponse | None = None
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         events: list[Event] = []
@@ -89,17 +106,22 @@ class Telnet:
         return events
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
-        events = self._settle(Outcome.UNKNOWN)
+        events = [*self._settle(Outcome.UNKNOWN), *self._answered(Outcome.UNKNOWN)]
+        self._ntlm.forget()
         self._state[side] = "data"
         self._line, self._prompt, self._tail, self._user = _Line(), "", b"", None
         return events
 
     def close(self) -> Sequence[Event]:
-        return self._settle(Outcome.UNKNOWN)
+        return [*self._settle(self._verdict()), *self._answered(Outcome.UNKNOWN)]
 
     def _settle(self, outcome: Outcome) -> list[Event]:
         login, self._login = self._login, None
         return [replace(login, outcome=outcome)] if login is not None else []
+
+    def _answered(self, outcome: Outcome) -> list[Event]:
+        response, self._response = self._response, None
+        return [replace(response, outcome=outcome)] if response is not None else []
 
     def _strip(self, side: Side, offset: int, data: bytes, events: list[Event]) -> list[tuple[bytes, int]]:
         """Text without commands, each run with its offset (RFC 854, 855)."""
@@ -138,6 +160,8 @@ class Telnet:
                 self._state[side] = "data"
                 if byte == IAC:
                     out.append((b"\xff", at))
+                elif byte in _EDITS and side is Side.CLIENT:
+                    out.append((_EDITS[byte], at))
         elif state == "option":
             self._state[side] = "data"
         elif byte == SE:
@@ -152,9 +176,25 @@ class Telnet:
         if option[:1] == bytes((_START_TLS,)) and side is Side.SERVER and option[1:2] == b"\1":
             events.append(Upgrade(span=Span(side, at - 1, at), to="tls", status="offered"))
         elif option[:1] == bytes((_NEW_ENVIRON,)) and side is Side.CLIENT and self._user is None:
-            found = re.search(rb"\0USER\x01([^\0\x01\x03]{1,64})", option)
+            found = re.search(rb"[\0\3]USER\x01([^\0\x01\x03]{1,64})", option)
             if found:
                 self._user = decode(found[1])
+        elif option[:1] == bytes((_AUTHENTICATION,)):
+            self._authenticate(side, option, at, events)
+
+    def _authenticate(self, side: Side, option: bytes, at: int, events: list[Event]) -> None:
+        """NTLM inside the option (MS-TNAP): a message of NTLMSSP from either side, and at last the server's word on it."""
+        said = _NTLM_REPLY.match(option) if side is Side.SERVER else None
+        if said is not None:
+            events += self._answered(Outcome.ACCEPTED if said[1] == b"\3" else Outcome.REJECTED)
+            return
+        found = self._ntlm.feed(option)
+        if found is not None and side is Side.CLIENT:
+            events += self._answered(Outcome.UNKNOWN)
+            self._response = ChallengeResponse(
+                span=Span(side, at - 1, at), mechanism=found.mechanism, username=found.username, realm=found.domain or None,
+                response=found.response, where="AUTHENTICATION option", crack=found.crack,
+            )  # fmt: skip
 
     def _text(self, side: Side, data: bytes, at: int, events: list[Event]) -> None:
         if side is Side.SERVER:
@@ -164,29 +204,48 @@ class Telnet:
 
     def _printed(self, data: bytes, events: list[Event]) -> None:
         """The server's output: is it a prompt, or an answer to the password?"""
-        before = self._tail
-        self._tail = (before + data)[-MAX_TAIL:]
-        shown = _ESCAPES.sub(b"", self._tail).replace(b"\0", b"")
-        last = shown.rsplit(b"\n", 1)[-1].lstrip(b"\r")
+        self._tail = (self._tail + data)[-MAX_TAIL:]
         if self._login is not None:
-            self._judge(shown, last, len(data), events)
-        if _PASSWORD.search(last[-120:]):
-            self._prompt = "password"
+            self._answer += data[: MAX_TAIL - len(self._answer)]
+            self._printed_size += len(data)
+            if self._printed_size > MAX_ANSWER:
+                events += self._settle(self._verdict())
+        asked = self._asked()
+        if (asked == "password" or (asked == "user" and self._prompt != "user")) and _clean(data).strip():
             self._line = _Line()
-        elif _USER.search(last[-120:]):
-            if self._prompt != "user":
-                self._line = _Line()
-            self._prompt = "user"
+        # What is printed while a line is being typed is its echo; before, it says that the prompt was none.
+        if asked or not self._line.data:
+            self._prompt = asked
 
-    def _judge(self, shown: bytes, last: bytes, size: int, events: list[Event]) -> None:
-        self._answer += size
-        asked_again = _USER.search(last[-120:]) or _PASSWORD.search(last[-120:])
-        if _REFUSED.search(shown):
-            events += self._settle(Outcome.REJECTED)
-        elif asked_again and shown.strip(b"\r\n \0"):
-            events += self._settle(Outcome.REJECTED if _USER.search(last[-120:]) else Outcome.UNKNOWN)
-        elif _GRANTED.search(shown) or self._answer > MAX_ANSWER:
-            events += self._settle(Outcome.ACCEPTED)
+    def _asked(self) -> str:
+        """What the last line asks for; it may end with an empty one, if there is a colon before that."""
+        shown = _clean(self._tail)
+        last = shown.rsplit(b"\n", 1)[-1].strip(b"\r ")
+        if not last:
+            last = shown.rstrip().rsplit(b"\n", 1)[-1].lstrip(b"\r")
+            last = last if last[-1:] == b":" else b""
+        return "password" if _PASSWORD.search(last[-120:]) else "user" if _USER.search(last[-120:]) else ""
+
+    def _verdict(self) -> Outcome:
+        """What became of the password, going by all that was printed since: judged when the user goes on or the flow ends,
+
+        so that it does not hang on how the text was cut. A prompt that comes again after words of refusal may be the shell's
+        from which ``enable`` or ``su`` was tried; words further down may be anybody's (a message of the day).
+        """
+        answer = _clean(self._answer)
+        first = answer.strip().split(b"\n", 1)[0]
+        asked = self._asked()
+        last = _clean(self._tail).rsplit(b"\n", 1)[-1].lstrip(b"\r")
+        if asked == "user" or _REFUSED.search(first):
+            return Outcome.REJECTED
+        if asked == "password":
+            return Outcome.UNKNOWN if _MORE.search(answer) else Outcome.REJECTED
+        if _SHELL.match(last) or self._printed_size > MAX_ANSWER:
+            return Outcome.ACCEPTED
+        refused, granted = _REFUSED.search(answer), _GRANTED.search(answer)
+        if refused and not (granted and granted.start() < refused.start()):
+            return Outcome.REJECTED
+        return Outcome.ACCEPTED if granted else Outcome.UNKNOWN
 
     def _typed(self, data: bytes, at: int, events: list[Event]) -> None:
         """Keystrokes, edited as they are; a line ends with CR, CR NUL or CR LF (RFC 854)."""
@@ -195,6 +254,8 @@ class Telnet:
                 self._last_cr = False
                 continue
             self._last_cr = key == 13
+            if self._login is not None and _clean(self._answer).strip():
+                events += self._settle(self._verdict())
             if self._escape:
                 self._escape = 0 if self._escape > 1 and 0x40 <= key < 0x7F else 2 if key in b"[O" else self._escape + 1 if self._escape < 8 else 0
             elif key == 27:
@@ -210,12 +271,20 @@ class Telnet:
         if prompt == "user":
             self._user = decode(bytes(line.data)).strip() or None
         elif prompt == "password":
-            events += self._settle(Outcome.UNKNOWN)
+            events += self._settle(self._verdict())
             if line.data:
                 span = Span(Side.CLIENT, line.start, line.end)
                 self._login = Login(span=span, mechanism="login dialogue", username=self._user, secret=Secret(decode(bytes(line.data))), where="answer to a password prompt")
-                self._answer = 0
+                self._answer, self._printed_size = b"", 0
         self._tail = b""
+
+
+def _clean(data: bytes) -> bytes:
+    """Text as it shows: without what moves cursors, rings bells or pads."""
+    shown = _UNSEEN.sub(b"", _ESCAPES.sub(b"", data))
+    for _ in range(MAX_RUBBED if b"\b" in shown else 0):
+        shown = _RUBBED.sub(b"", shown)
+    return shown
 
 
 def probe(client: bytes, server: bytes) -> Match:
@@ -232,6 +301,8 @@ def probe(client: bytes, server: bytes) -> Match:
     # Greetings of other line protocols.
     if re.match(rb"[1-5]\d\d[ -]|\* |\+OK|-ERR|SSH-|HTTP/|RFB |@RSYNCD|\{|<", server) or b"\0" in server[:64].replace(b"\r\0", b""):
         return Match.NO
+    if _DIALOGUE.search(_clean(server)) and _typed_like(client):
+        return Match.YES
     return Match.MORE if _typed_like(client) else Match.NO
 
 
@@ -249,12 +320,12 @@ def _negotiates(data: bytes) -> Match:
         if not head:
             return Match.MORE
         if head[0] != IAC:
-            return Match.YES if count and (32 <= head[0] < 127 or head[0] in (7, 10, 13, 27)) else Match.NO
+            return Match.YES if count and (head[0] >= 32 or head[0] in (0, 7, 10, 13, 27)) else Match.NO
         if len(head) > 1 and head[1] not in _OPTION_VERBS and head[1] != SB:
             return Match.NO
         if len(head) < 3:
             return Match.MORE
-        if head[2] > 50 and head[2] not in (70, 80, 86, 138, 139, 140, 200, 255):
+        if head[2] > 50 and head[2] not in (69, 70, 80, 85, 86, 90, 91, 93, 138, 139, 140, 200, 201, 255):
             return Match.NO
         if head[1] == SB:
             end = data.find(b"\xff\xf0", at)

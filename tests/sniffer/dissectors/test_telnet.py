@@ -6,8 +6,9 @@ import pytest
 
 from sniffer.dissectors import Match
 from sniffer.dissectors.telnet import SPEC, probe
+from sniffer.events import ChallengeResponse
 from tests.drive import Gap, Side, client, drive, server
-from tests.sniffer.dissectors.say import both, logins, storm
+from tests.sniffer.dissectors.say import both, hashes, logins, storm
 
 OPTIONS = [server(b"\xff\xfd\x18\xff\xfb\x01"), client(b"\xff\xfb\x18\xff\xfd\x01\xff\xfa\x18\x00xterm\xff\xf0")]
 
@@ -81,6 +82,89 @@ def test_without_prompts_nothing_is_invented():
 )  # fmt: skip
 def test_probe(c, s, said):
     assert probe(c, s) is said
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"),
+    [
+        ("\r\nLast login: Tue\r\n3 failed login attempts\r\nhost$ ", "accepted"),
+        ("\r\n### Unauthorized access is prohibited ###\r\nhost> ", "accepted"),
+        ("\r\n#### Login incorrect ####\r\n", "rejected"),
+        ("\r\nWelcome to the switch\r\n\r\nlogin: ", "rejected"),
+        ("\r\nPassword: ", "rejected"),
+        ("\r\nYour password has expired.\r\nNew password: ", "unknown"),
+        ("\r\n% Bad secrets\r\n\r\nRouter>", "rejected"),
+        ("\r\nSorry, try again.\r\n$ ", "rejected"),
+        ("\r\nuser@host% ", "accepted"),
+    ],
+)  # fmt: skip
+def test_the_answer_is_judged_as_a_whole(after, outcome):
+    assert logins(both(SPEC, dialogue("alice", "s3cret-word", after))) == [("login dialogue", "alice", "s3cret-word", outcome)]
+
+
+def test_the_answer_is_told_when_the_user_goes_on():
+    said = [*dialogue("alice", "one", "\r\nLogin incorrect\r\nlogin: "), *typed("bob", echo=True), server("\r\nPassword: "), *typed("two", echo=False), server("\r\n$ "), client("ls\r\0")]
+    assert [x[1:] for x in logins(both(SPEC, said))] == [("alice", "one", "rejected"), ("bob", "two", "accepted")]
+
+
+def test_text_that_speaks_of_passwords_is_no_prompt():
+    banner = [server("Never tell your password"), server(" to anybody.\r\nlast login: today by user"), server(" bob\r\n$ "), *typed("ls -l", echo=True), server("\r\n$ ")]
+    assert not logins(both(SPEC, [*OPTIONS, *banner]))
+
+
+def test_a_host_named_for_a_user_is_no_prompt():
+    said = [*OPTIONS, server("Password: "), *typed("one", echo=False), server("\r\nlab-user>"), *typed("enable", echo=True), server("\r\nPassword: "), *typed("two", echo=False), server("\r\nlab-user#")]
+    assert logins(both(SPEC, said)) == [("login dialogue", None, "one", "accepted"), ("login dialogue", None, "two", "accepted")]
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [("Username:\r\n", "Password:\r\n"), ("Login [admin]: ", "Password [hidden]: "), ("Login ID: ", "Passcode: "), ("login as: ", "bob@host's password: "), ("用户名：", "密码："), ("login:\x07 ", "Password:\x07")],
+)
+def test_more_prompts(prompts):
+    assert logins(both(SPEC, dialogue("alice", "word", "\r\nhost> ", prompts))) == [("login dialogue", "alice", "word", "accepted")]
+
+
+def test_a_name_rubbed_out_and_typed_anew():
+    keys = [client("x"), server("x"), client(b"\x7f"), server(b"\b \b"), *typed("alice", echo=True)]
+    said = [*OPTIONS, server("login: "), *keys, server("\r\nPassword: "), client(b"wrong\xff\xf8goof\xff\xf7d\r\0"), server("\r\n$ ")]
+    assert logins(both(SPEC, said)) == [("login dialogue", "alice", "good", "accepted")]
+
+
+def test_a_bell_while_the_password_is_typed():
+    said = [*OPTIONS, server("Password: "), client("go"), server(b"\x07\0"), client("od\r\0"), server("\r\n$ ")]
+    assert logins(both(SPEC, said)) == [("login dialogue", None, "good", "accepted")]
+
+
+def test_the_user_of_the_environment():
+    said = [*OPTIONS, client(b"\xff\xfa\x27\x00\x03USER\x01alice\xff\xf0"), server("Password: "), client("word\r\n"), server("\r\n$ ")]
+    assert logins(both(SPEC, said)) == [("login dialogue", "alice", "word", "accepted")]
+
+
+def _tnap(side: int, code: int, message: bytes = b"") -> bytes:
+    data = b"\xff\xfa\x25" + bytes((side, 15, 0, code)) + len(message).to_bytes(4, "little") + (2).to_bytes(4, "little") + message
+    return data + b"\xff\xf0"
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(3, "accepted"), (4, "rejected")])
+def test_ntlm_in_the_authentication_option(code, outcome):
+    nt = bytes(range(16)) + b"blob" * 8
+    challenge = b"NTLMSSP\0" + (2).to_bytes(4, "little") + bytes(8) + (1).to_bytes(4, "little") + b"12345678" + bytes(16)
+    fields, data, at = [], b"", 64
+    for value in (b"", nt, b"", "bob".encode("utf-16-le"), b"", b""):
+        fields.append(len(value).to_bytes(2, "little") * 2 + at.to_bytes(4, "little"))
+        data, at = data + value, at + len(value)
+    response = b"NTLMSSP\0" + (3).to_bytes(4, "little") + b"".join(fields) + (1).to_bytes(4, "little") + data
+    said = [*OPTIONS, client(_tnap(0, 0, b"NTLMSSP\0" + bytes(24))), server(_tnap(2, 1, challenge)), client(_tnap(0, 2, response)), server(_tnap(2, code))]
+    events = both(SPEC, said)
+    assert hashes(events) == [("NTLMv2", "bob", nt.hex(), f"bob:::{b'12345678'.hex()}:{nt[:16].hex()}:{nt[16:].hex()}")]
+    assert [str(e.outcome) for e in events if isinstance(e, ChallengeResponse)] == [outcome]
+
+
+def test_a_dialogue_without_options_is_telnet():
+    assert probe(b"", b"Router\r\nUsername: admin\r\nPassword: ") is Match.YES
+    assert probe(b"admin\r\n", b"\r\nhost login: admin\r\nPassword: ") is Match.YES
+    assert probe(b"", b"220 login: x\r\nPassword: ") is Match.NO
 
 
 def test_storm():
