@@ -10,7 +10,7 @@ import numpy as np
 from sniffer.capture.frames import PAD
 from sniffer.decode import ip, link, transport, tunnel  # noqa: F401  (they register their handlers)
 from sniffer.decode.fragments import Fragments
-from sniffer.decode.ip import PROTOCOLS
+from sniffer.decode.ip import PROTOCOLS, V6_PROTOCOLS
 from sniffer.decode.packets import Packets
 from sniffer.decode.peel import ALL, HANDLERS, LINKS, WHOLE, Kind, Peel, Rows
 
@@ -113,7 +113,9 @@ def _append(peel: Peel, whole: list[tuple[int, bytes]]) -> None:
     for row, payload in whole:
         parts.append(payload)
         peel.at[row], peel.end[row], peel.wire_end[row] = at, at + len(payload), at + len(payload)
-        peel.kind[row] = PROTOCOLS[int(peel.protocol[row])]
+        four = int(peel.src_high[row]) == 0 and int(peel.src_low[row]) >> 32 == 0xFFFF
+        # In IPv6 more extension headers may follow the fragment's (RFC 8200, 4.5).
+        peel.kind[row] = (PROTOCOLS if four else V6_PROTOCOLS)[int(peel.protocol[row])]
         at += len(payload)
     parts.append(bytes(PAD))
     peel.buffer = b"".join(parts)

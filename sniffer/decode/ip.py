@@ -17,8 +17,8 @@ _AH, _FRAGMENT, _NONE = 51, 44, 59
 _PROTOCOLS = {6: Kind.TCP, 17: Kind.UDP, 136: Kind.UDP, 132: Kind.PORTS, 33: Kind.PORTS, 47: Kind.GRE, 4: Kind.IPV4, 41: Kind.IPV6, 137: Kind.MPLS, 143: Kind.ETHERNET, 97: Kind.ETHERNET}
 PROTOCOLS = np.full(256, Kind.PLAIN, np.int64)
 PROTOCOLS[list(_PROTOCOLS)] = list(_PROTOCOLS.values())
-_V6_PROTOCOLS = PROTOCOLS.copy()
-_V6_PROTOCOLS[[0, 43, 44, 51, 60, 135, 139, 140]] = Kind.IPV6_EXTENSION
+V6_PROTOCOLS = PROTOCOLS.copy()
+V6_PROTOCOLS[[0, 43, 44, 51, 60, 135, 139, 140]] = Kind.IPV6_EXTENSION
 # AH stands before the transport in IPv4 too (RFC 4302).
 PROTOCOLS[_AH] = Kind.IPV6_EXTENSION
 # Which inner packet is a tunnel worth naming, by the protocol number that announced it.
@@ -93,7 +93,7 @@ def ipv6(peel: Peel, rows: Rows) -> None:
         getattr(peel, name)[rows] = head[name]
     peel.protocol[rows] = head["next"]
     peel.at[rows] = at + 40
-    peel.kind[rows] = _V6_PROTOCOLS[head["next"]]
+    peel.kind[rows] = V6_PROTOCOLS[head["next"]]
 
 
 @handles(Kind.IPV6_EXTENSION)
@@ -108,7 +108,7 @@ def extension(peel: Peel, rows: Rows) -> None:
     rows, head, mine, size = peel.require(rows, good, "truncated header"), head[good], mine[good], size[good]
     fragment = head["fragment"].astype(np.int64)
     part = (mine == _FRAGMENT) & ((fragment & 0xFFF9) != 0)
-    kinds = _V6_PROTOCOLS[head["next"]]
+    kinds = V6_PROTOCOLS[head["next"]]
     kinds[head["next"] == _NONE] = Kind.PLAIN
     kinds[part] = Kind.FRAGMENT
     peel.seq[rows[part]] = head["id"][part]

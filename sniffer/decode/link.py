@@ -1,4 +1,4 @@
-"""Link layers: Ethernet and its tags, PPP, Linux cooked, BSD loopback, 802.11 (IEEE 802.3, 802.1Q, 802.11; RFC 1661, 2516, 3032)."""
+"""Link layers: Ethernet and its tags, PPP, Linux cooked, BSD loopback, 802.11, FDDI, token ring, Apple's and OpenBSD's taps (IEEE 802.3, 802.1Q, 802.11; RFC 1661, 2516, 3032)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ LINKS.update(
         0: Kind.NULL, 1: Kind.ETHERNET, 9: Kind.PPP, 12: Kind.IP, 14: Kind.IP, 50: Kind.PPP_HDLC, 51: Kind.PPPOE, 101: Kind.IP, 104: Kind.CHDLC,
         105: Kind.WIFI, 108: Kind.LOOP, 113: Kind.SLL, 119: Kind.PRISM, 127: Kind.RADIOTAP, 163: Kind.AVS, 192: Kind.PPI,
         228: Kind.IPV4, 229: Kind.IPV6, 239: Kind.NFLOG, 276: Kind.SLL2,
+        6: Kind.TOKEN_RING, 10: Kind.FDDI, 100: Kind.LLC, 109: Kind.ENC, 117: Kind.PFLOG, 149: Kind.PKTAP, 258: Kind.PKTAP,
     }
 )  # fmt: skip
 
 _ETHERTYPES = {
     0x0800: Kind.IPV4, 0x86DD: Kind.IPV6, 0x8100: Kind.VLAN, 0x88A8: Kind.VLAN, 0x9100: Kind.VLAN, 0x9200: Kind.VLAN,
     0x8847: Kind.MPLS, 0x8848: Kind.MPLS, 0x8864: Kind.PPPOE, 0x880B: Kind.PPP, 0x894F: Kind.NSH, 0x88E7: Kind.PBB, 0x8909: Kind.CISCO_TAG, 0x6558: Kind.ETHERNET,
-    0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3,
+    0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3, 0x883E: Kind.WCCP,
     0x0806: Kind.ARP, 0x8035: Kind.ARP, 0x88CC: Kind.LLDP, 0x8863: Kind.CONTROL, 0x888E: Kind.CONTROL, 0x8809: Kind.CONTROL, 0x9000: Kind.CONTROL,
     0x8899: Kind.CONTROL, 0x893A: Kind.CONTROL, 0x88E5: Kind.CONTROL, 0x88F7: Kind.CONTROL,
 }  # fmt: skip
 _PPP_PROTOCOLS = {0x0021: Kind.IPV4, 0x0057: Kind.IPV6, 0x0281: Kind.MPLS, 0x0283: Kind.MPLS}
 _NFLOG_PAYLOAD = 9
+_AVS_MAGIC = 0x01102180  # 80 21 10 01, read the other way round
 _FAMILIES = {2: Kind.IPV4, 10: Kind.IPV6, 23: Kind.IPV6, 24: Kind.IPV6, 28: Kind.IPV6, 30: Kind.IPV6}
 
 
@@ -45,6 +47,9 @@ _BYTE = big(("value", "u1"))
 _TWO = big(("first", "u1"), ("second", "u1"))
 _SNAP = big(("dsap", "u1"), ("ssap", "u1"), ("control", "u1"), ("oui_high", "u1"), ("oui_low", "u2"), ("type", "u2"))
 _WORD = np.dtype([("value", "<u4")])
+_INNER = big(("first", "u1"), ("tos", "u1"), ("v4_length", "u2"), ("v6_length", "u2"), ("rest", "V6"), ("type", "u2"), ("gap", "V2"), ("type_behind", "u2"))
+_PPI = np.dtype([("pad", "V2"), ("length", "<u2"), ("link", "<u4")])
+_PKTAP = np.dtype([("length", "<u4"), ("record", "<u4"), ("link", "<u4")])
 _WIFI = np.dtype([("control", "u1"), ("flags", "u1")])
 
 
@@ -107,13 +112,25 @@ def mpls(peel: Peel, rows: Rows) -> None:
     rows = peel.room(rows, 5)
     entry = peel.gather(rows, _SHIM)["entry"]
     peel.label(rows, "mpls", (entry >> 12).astype(np.int64))
-    bottom = (entry & 0x100) != 0
-    nibble = peel.gather(rows, _BYTE, 4)["value"] >> 4
-    kinds = np.where(nibble == 4, Kind.IPV4, np.where(nibble == 6, Kind.IPV6, Kind.ETHERNET))
-    advance(peel, rows, 4, np.where(bottom, kinds, Kind.MPLS))
-    # A pseudowire begins with a control word of four bytes whose first nibble is 0.
-    word = rows[bottom & (nibble == 0)]
-    peel.at[word] += 4
+    advance(peel, rows, 4, Kind.MPLS)
+    _under_labels(peel, rows[(entry & 0x100) != 0])
+
+
+def _under_labels(peel: Peel, rows: Rows) -> None:
+    """What the bottom label carries: an IP packet if its first nibble and its length say so, else a pseudowire's frame.
+
+    A control word of four bytes, the first nibble 0, may precede the frame; so may a MAC address begin. Where the type
+    of the frame can only stand behind the word, it is one.
+    """
+    head = peel.gather(rows, _INNER)
+    first, left = head["first"], peel.wire_end[rows] - peel.at[rows]
+    plain, behind = (~np.isin(ETHERTYPES[head[name]], (Kind.UNKNOWN_TYPE, Kind.LLC)) for name in ("type", "type_behind"))
+    size = np.where(first >> 4 == 4, head["v4_length"], head["v6_length"].astype(np.int64) + 40)
+    # Padding may follow a packet; where a known EtherType says that this is an address, only an exact length outweighs it.
+    packet = ((first >> 4 == 6) | (first >= 0x45) & (first < 0x50)) & np.where(plain, size == left, size <= left)
+    peel.kind[rows] = np.where(packet, np.where(first >> 4 == 4, Kind.IPV4, Kind.IPV6), Kind.ETHERNET)
+    word = (first >> 4 == 0) & (behind | ~plain | (left < 18))
+    peel.at[rows[word]] += 4
 
 
 @handles(Kind.PPPOE)
@@ -227,12 +244,79 @@ def nflog(peel: Peel, rows: Rows) -> None:
 
 @handles(Kind.PPI)
 def ppi(peel: Peel, rows: Rows) -> None:
-    _measured(peel, rows, np.dtype([("pad", "V2"), ("length", "<u2")]), 8)
+    """Per-packet information names the link type of what it precedes."""
+    rows = peel.room(rows, 8)
+    links = np.zeros(len(peel.kind), np.int64)
+    links[rows] = peel.gather(rows, _PPI)["link"]
+    rows = _measured(peel, rows, _PPI, 8)
+    _of_links(peel, rows, links[rows])
+
+
+@handles(Kind.PKTAP)
+def pktap(peel: Peel, rows: Rows) -> None:
+    """Apple's tap: its own length, a record type (1 is a packet), the link type of the packet; in the host's byte order."""
+    rows = peel.room(rows, 108)
+    head = peel.gather(rows, _PKTAP)
+    good = (head["length"] >= 108) & (head["record"] == 1) & (peel.at[rows] + head["length"] <= peel.end[rows])
+    rows, head = peel.require(rows, good, "no packet in the tap's header"), head[good]
+    peel.at[rows] += head["length"].astype(np.int64)
+    _of_links(peel, rows, head["link"].astype(np.int64))
+
+
+def _of_links(peel: Peel, rows: Rows, links: np.ndarray) -> None:
+    """Go on as each row's own link type says; another header that names a link type is none of them."""
+    for link in np.unique(links).tolist():
+        kind = LINKS.get(link, Kind.UNKNOWN_TYPE)
+        peel.kind[rows[links == link]] = Kind.UNKNOWN_TYPE if kind in (Kind.PPI, Kind.PKTAP) else kind
+
+
+@handles(Kind.ENC)
+def enc(peel: Peel, rows: Rows) -> None:
+    """OpenBSD's view of decrypted IPsec: address family, SPI, flags, then IP."""
+    rows = peel.room(rows, 13)
+    advance(peel, rows, 12, Kind.IP)
+
+
+@handles(Kind.PFLOG)
+def pflog(peel: Peel, rows: Rows) -> None:
+    """OpenBSD's packet filter log: its own length, to be rounded up to four bytes, then IP."""
+    rows = peel.room(rows, 4)
+    size = (peel.gather(rows, _BYTE)["value"].astype(np.int64) + 3) & ~3
+    good = (size >= 48) & (peel.at[rows] + size < peel.end[rows])
+    rows, size = peel.require(rows, good, "truncated header"), size[good]
+    peel.at[rows] += size
+    peel.kind[rows] = Kind.IP
+
+
+@handles(Kind.FDDI)
+def fddi(peel: Peel, rows: Rows) -> None:
+    """Frame control, two addresses, LLC (RFC 1188)."""
+    rows = peel.room(rows, 13)
+    rows = peel.require(rows, (peel.gather(rows, _BYTE)["value"] & 0xF0) == 0x50, "link control")
+    advance(peel, rows, 13, Kind.LLC)
+
+
+@handles(Kind.TOKEN_RING)
+def token_ring(peel: Peel, rows: Rows) -> None:
+    """Access control, frame control, two addresses, a route where the source's first bit is set, LLC (RFC 1042)."""
+    rows = peel.room(rows, 16)
+    rows = peel.require(rows, (peel.gather(rows, _BYTE, 1)["value"] & 0xC0) == 0x40, "link control")
+    routed = (peel.gather(rows, _BYTE, 8)["value"] & 0x80) != 0
+    route = (peel.gather(rows, _BYTE, 14)["value"] & 0x1F).astype(np.int64)
+    peel.at[rows] += 14 + np.where(routed, route, 0)
+    peel.kind[rows] = Kind.LLC
 
 
 @handles(Kind.PRISM)
 def prism(peel: Peel, rows: Rows) -> None:
-    _measured(peel, rows, np.dtype([("code", "<u4"), ("length", "<u4")]), 8)
+    """Also AVS, which took its link type over; either may be in the byte order of the host that captured."""
+    rows = peel.room(rows, 8)
+    code = peel.gather(rows, _WORD)["value"]
+    newer = code == _AVS_MAGIC
+    peel.kind[rows[newer]] = Kind.AVS
+    swapped = ~newer & (code > 0xFFFF)
+    _measured(peel, rows[swapped], big(("code", "u4"), ("length", "u4")), 8)
+    _measured(peel, rows[~newer & ~swapped], np.dtype([("code", "<u4"), ("length", "<u4")]), 8)
 
 
 @handles(Kind.AVS)
@@ -240,14 +324,15 @@ def avs(peel: Peel, rows: Rows) -> None:
     _measured(peel, rows, big(("magic", "u4"), ("length", "u4")), 8)
 
 
-def _measured(peel: Peel, rows: Rows, dtype: np.dtype[np.void], least: int) -> None:
-    """A capture header that says its own length, then 802.11."""
+def _measured(peel: Peel, rows: Rows, dtype: np.dtype[np.void], least: int) -> Rows:
+    """A capture header that says its own length, then 802.11. The rows that had one."""
     rows = peel.room(rows, least)
     length = peel.gather(rows, dtype)["length"].astype(np.int64)
     good = (length >= least) & (peel.at[rows] + length <= peel.end[rows])
     rows, length = peel.require(rows, good, "truncated header"), length[good]
     peel.at[rows] += length
     peel.kind[rows] = Kind.WIFI
+    return rows
 
 
 @handles(Kind.WIFI)
@@ -265,6 +350,26 @@ def wifi(peel: Peel, rows: Rows) -> None:
     qos = (control & 0x80) != 0
     size = 24 + np.where((flags & 3) == 3, 6, 0) + np.where(qos, 2 + np.where(flags & 0x80, 4, 0), 0)
     good = peel.at[rows] + size + 8 <= peel.end[rows]
-    rows, size = peel.require(rows, good, "truncated header"), size[good]
-    peel.at[rows] += size
+    rows, size, qos, four = peel.require(rows, good, "truncated header"), size[good], qos[good], (flags[good] & 3) == 3
+    # Some drivers pad the header to four bytes: then LLC, which begins AA AA 03, stands there.
+    padded = (size + 3) & ~3
+    moved = ~_snap_at(peel, rows, size) & _snap_at(peel, rows, padded)
+    aggregate = qos & ((peel.gather(rows, _BYTE, np.where(four, 30, 24))["value"] & 0x80) != 0)
+    peel.at[rows] += np.where(moved & ~aggregate, padded, size)
     peel.kind[rows] = Kind.LLC
+    _first_of_several(peel, rows[aggregate])
+
+
+def _snap_at(peel: Peel, rows: Rows, skip: np.ndarray) -> np.ndarray:
+    """Where the header of LLC with SNAP stands behind ``skip`` bytes."""
+    stands: np.ndarray = (peel.gather(rows, _TYPE, skip)["type"] == 0xAAAA) & (peel.at[rows] + skip + 8 <= peel.end[rows])
+    return stands
+
+
+def _first_of_several(peel: Peel, rows: Rows) -> None:
+    """An A-MSDU (IEEE 802.11, 9.3.2.2): one row is one packet, so the first frame of it is read and no other."""
+    rows = peel.room(rows, 22)
+    size = peel.gather(rows, _TYPE, 12)["type"].astype(np.int64)
+    peel.end[rows] = np.minimum(peel.end[rows], peel.at[rows] + 14 + size)
+    peel.wire_end[rows] = np.minimum(peel.wire_end[rows], peel.at[rows] + 14 + size)
+    advance(peel, rows, 14, Kind.LLC)

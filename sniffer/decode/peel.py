@@ -74,6 +74,14 @@ class Kind(IntEnum):
     AYIYA = auto()
     NFLOG = auto()
     PBB = auto()
+    PKTAP = auto()
+    ENC = auto()
+    PFLOG = auto()
+    FDDI = auto()
+    TOKEN_RING = auto()
+    L2TP = auto()
+    LISP = auto()
+    WCCP = auto()
     # Not to be decoded further; each is a reason.
     ARP = auto()
     LLDP = auto()
@@ -117,11 +125,12 @@ class Peel:
         self.payload_end = np.zeros(count, np.int64)
         self.payload_wire_end = np.zeros(count, np.int64)
 
-    def gather(self, rows: Rows, dtype: np.dtype[np.void], skip: int = 0) -> npt.NDArray[np.void]:
+    def gather(self, rows: Rows, dtype: np.dtype[np.void], skip: int | Column = 0) -> npt.NDArray[np.void]:
         """The structure at ``at + skip`` of each row, in one call."""
         size = dtype.itemsize
         windows: npt.NDArray[np.void] = np.ndarray((len(self.buffer) - size + 1,), f"V{size}", buffer=self.buffer, strides=(1,))
-        return windows[self.at[rows] + skip].view(dtype)
+        found: npt.NDArray[np.void] = windows[self.at[rows] + skip].view(dtype)
+        return found
 
     def room(self, rows: Rows, size: int, reason: str = "truncated header") -> Rows:
         """The rows with at least ``size`` captured bytes left; the others are dropped for ``reason``."""

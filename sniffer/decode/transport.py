@@ -11,7 +11,7 @@ _UDP = big(("sport", "u2"), ("dport", "u2"), ("length", "u2"), ("sum", "u2"))
 _PORTS = big(("sport", "u2"), ("dport", "u2"))
 
 # UDP ports behind which a tunnel may be; its own header then decides.
-TUNNEL_PORTS = {4789: Kind.VXLAN, 8472: Kind.VXLAN, 4790: Kind.VXLAN, 6081: Kind.GENEVE, 2152: Kind.GTP, 3544: Kind.TEREDO, 37008: Kind.TZSP, 5072: Kind.AYIYA}
+TUNNEL_PORTS = {4789: Kind.VXLAN, 8472: Kind.VXLAN, 4790: Kind.VXLAN, 6081: Kind.GENEVE, 2152: Kind.GTP, 3544: Kind.TEREDO, 37008: Kind.TZSP, 5072: Kind.AYIYA, 1701: Kind.L2TP, 4341: Kind.LISP}
 _TUNNELS = np.zeros(65536, np.int64)
 _TUNNELS[list(TUNNEL_PORTS)] = list(TUNNEL_PORTS.values())
 
@@ -53,7 +53,7 @@ def udp(peel: Peel, rows: Rows) -> None:
     _payload(peel, rows, at + 8, end, wire_end)
     tunnel = _TUNNELS[head["dport"]]
     back = _TUNNELS[head["sport"]]
-    tunnel = np.where((tunnel == 0) & ((back == Kind.TEREDO) | (back == Kind.AYIYA)), back, tunnel)
+    tunnel = np.where((tunnel == 0) & ((back == Kind.TEREDO) | (back == Kind.AYIYA) | (back == Kind.L2TP)), back, tunnel)
     if tunnel.any():
         some = tunnel > 0
         peel.kind[rows[some]] = tunnel[some]

@@ -1,4 +1,4 @@
-"""Tunnels: GRE (RFC 2784, 2890, 2637), ERSPAN, VXLAN (RFC 7348), GENEVE (RFC 8926), GTP-U, Teredo (RFC 4380), TZSP, NSH."""
+"""Tunnels: GRE (RFC 2784, 2890, 2637), ERSPAN, VXLAN (RFC 7348), GENEVE (RFC 8926), GTP-U, Teredo (RFC 4380), L2TP (RFC 2661), LISP, TZSP, NSH."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ _GENEVE = big(("options", "u1"), ("flags", "u1"), ("protocol", "u2"), ("vni", "u
 _GTP = big(("flags", "u1"), ("type", "u1"), ("length", "u2"), ("teid", "u4"), ("extra", "V3"), ("next", "u1"))
 _BYTE = big(("value", "u1"))
 _NSH = big(("version", "u2"), ("rest", "u1"), ("next", "u1"), ("path", "u4"))
+
+_LISP = big(("header", "V8"), ("first", "u1"), ("tos", "u1"), ("v4_length", "u2"), ("v6_length", "u2"))
+# What the PPP of an L2TP session begins with: address and control, IPv4, IPv6, or the link's own protocols.
+_PPP_STARTS = (b"\xff\x03", b"\x00\x21", b"\x00\x57", b"\xc0\x21", b"\xc0\x23", b"\xc2\x23", b"\x80\x21", b"\x80\x57")
 
 _ERSPAN_TYPES = (0x88BE, 0x22EB)
 # GTP extension headers (3GPP TS 29.281) and TZSP tags walked for one packet; more is no honest packet.
@@ -91,7 +95,7 @@ def vxlan(peel: Peel, rows: Rows) -> None:
     flags, protocol = head["flags"].astype(np.int64), head["protocol"].astype(np.int64)
     generic = (flags & 0x04) != 0
     known = ((flags & 0x08) != 0) & ((flags & 0x33) == 0) & ((head["vni"] & 0xFF) == 0) | generic & ((flags & 0xF3) == 0) & ((flags & 0x08) != 0)
-    inner = np.where(generic, np.where(protocol == 1, Kind.IPV4, np.where(protocol == 2, Kind.IPV6, Kind.ETHERNET)), Kind.ETHERNET)
+    inner = np.where(generic, np.where(protocol == 1, Kind.IPV4, np.where(protocol == 2, Kind.IPV6, np.where(protocol == 4, Kind.NSH, Kind.ETHERNET))), Kind.ETHERNET)
     _not_a_tunnel(peel, rows[~known])
     rows = rows[known]
     peel.label(rows, "vxlan", (head["vni"][known] >> 8).astype(np.int64))
@@ -221,3 +225,48 @@ def nsh(peel: Peel, rows: Rows) -> None:
     peel.label(rows, "nsh", (head["path"][good] >> 8).astype(np.int64))
     peel.at[rows] += size[good]
     peel.kind[rows] = inner[good]
+
+
+@handles(Kind.L2TP)
+def l2tp(peel: Peel, rows: Rows) -> None:
+    """L2TPv2 data messages (RFC 2661, 3.1): fields that the flags announce, then PPP. Control messages stay what they are."""
+    for row in rows.tolist():
+        at, end = int(peel.at[row]), int(peel.end[row])
+        head = bytes(peel.buffer[at : min(end, at + 16)])
+        flags = int.from_bytes(head[:2], "big")
+        size = 6 + (2 if flags & 0x4000 else 0) + (4 if flags & 0x0800 else 0) + (2 if flags & 0x0200 else 0)
+        good = len(head) >= 8 and flags & 0x800F == 2 and not flags & 0x34F0
+        session = int.from_bytes(head[6:8] if flags & 0x4000 else head[4:6], "big")
+        if good and flags & 0x0200:
+            size += int.from_bytes(head[size - 2 : size], "big")
+        framed = good and at + size + 4 <= end and bytes(peel.buffer[at + size : at + size + 2]) in _PPP_STARTS
+        peel.kind[row] = Kind.PPP if framed else Kind.DONE
+        if framed:
+            peel.at[row] = at + size
+            peel.label(np.array([row]), "l2tp", np.array([session]))
+
+
+@handles(Kind.LISP)
+def lisp(peel: Peel, rows: Rows) -> None:
+    """LISP data (RFC 9300, 5.1): eight bytes, then an IP packet that fills the datagram."""
+    long = peel.end[rows] - peel.at[rows] >= 8 + 20
+    _not_a_tunnel(peel, rows[~long])
+    rows = rows[long]
+    head = peel.gather(rows, _LISP)
+    left = peel.wire_end[rows] - peel.at[rows] - 8
+    version = head["first"] >> 4
+    good = (version == 4) & (head["v4_length"] == left) | (version == 6) & (head["v6_length"].astype(np.int64) + 40 == left)
+    _not_a_tunnel(peel, rows[~good])
+    rows = rows[good]
+    peel.label(rows, "lisp")
+    peel.at[rows] += 8
+    peel.kind[rows] = Kind.IP
+
+
+@handles(Kind.WCCP)
+def wccp(peel: Peel, rows: Rows) -> None:
+    """What a router redirects in GRE to a cache: version 2 puts four bytes before the IP packet."""
+    rows = peel.room(rows, 5)
+    second = peel.gather(rows, _BYTE)["value"] >> 4 != 4
+    peel.at[rows] += np.where(second, 4, 0)
+    peel.kind[rows] = Kind.IPV4

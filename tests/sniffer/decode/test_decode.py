@@ -115,6 +115,30 @@ ENCAPSULATIONS: dict[str, tuple[int, bytes | Packet, tuple[str, ...]]] = {
     "GTP-U": (1, OUTER / UDP(sport=2152, dport=2152) / Raw(b"\x30\xff" + struct.pack(">HI", len(INNER), 77) + bytes(INNER)), ("gtp:77",)),
     "GTP-U with an extension": (1, OUTER / UDP(sport=2152, dport=2152) / Raw(b"\x34\xff" + struct.pack(">HI", len(INNER) + 8, 77) + b"\0\0\0\x85" + b"\x01\x00\x09\x00" + bytes(INNER)), ("gtp:77",)),
     "TZSP": (1, OUTER / UDP(sport=9, dport=37008) / Raw(b"\x01\x00\x00\x01" + b"\x0a\x01\x05" + b"\x00" + b"\x01" + bytes(E / INNER)), ("tzsp",)),
+    "PKTAP": (258, struct.pack("<III", 108, 1, 1) + bytes(96) + bytes(E / INNER), ()),
+    "PKTAP under the number users have": (149, struct.pack("<III", 156, 1, 12) + bytes(144) + bytes(INNER), ()),
+    "PPI Ethernet": (192, struct.pack("<BBHI", 0, 0, 8, 1) + bytes(E / INNER), ()),
+    "PPI 802.11": (192, struct.pack("<BBHI", 0, 0, 8, 105) + bytes(Dot11(type=2, subtype=0, FCfield=1) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER), ()),
+    "AVS under Prism's number": (119, b"\x80\x21\x10\x01\0\0\0\x40" + bytes(56) + bytes(Dot11(type=2, subtype=0, FCfield=1) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER), ()),
+    "Prism of a big-endian host": (119, b"\0\0\0\x44\0\0\0\x90" + bytes(136) + bytes(Dot11(type=2, subtype=0, FCfield=1) / LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER), ()),
+    "OpenBSD enc": (109, struct.pack("<I", 2) + bytes(8) + bytes(INNER), ()),
+    "OpenBSD pflog": (117, b"\x3d\x02\0\0" + bytes(60) + bytes(INNER), ()),
+    "FDDI": (10, b"\x50" + bytes(12) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(INNER), ()),
+    "token ring": (6, b"\x10\x40" + bytes(12) + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(INNER), ()),
+    "token ring with a route": (6, b"\x10\x40" + bytes(6) + b"\x80" + bytes(5) + b"\x06\x30\0\1\0\2" + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(INNER), ()),
+    "ATM with LLC": (100, b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(INNER), ()),
+    "802.11 QoS padded": (105, bytes(Dot11(type=2, subtype=8, FCfield=2))[:24] + bytes(4) + bytes(LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER), ()),
+    "802.11 aggregate": (105, bytes(Dot11(type=2, subtype=8, FCfield=2))[:24] + b"\x80\0" + bytes(12) + struct.pack(">H", 8 + len(INNER)) + bytes(LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER) + bytes(40), ()),
+    "MPLS pseudowire without a control word": (1, E / MPLS(label=18, s=1) / Ether(src=E.src, dst="00:1b:21:00:00:01") / INNER, ("mpls:18",)),
+    "MPLS pseudowire to an address that begins with 4": (1, E / MPLS(label=18, s=1) / Ether(src=E.src, dst="4c:34:88:00:00:01") / INNER, ("mpls:18",)),
+    "MPLS pseudowire to an address that begins with 6": (1, E / MPLS(label=18, s=1) / Ether(src=E.src, dst="60:57:18:ff:00:01") / INNER, ("mpls:18",)),
+    "MPLS control word before an address of zeros": (1, E / MPLS(label=18, s=1) / Raw(b"\0\0\0\7" + bytes(Ether(src=E.src, dst="00:00:0c:00:00:01") / INNER)), ("mpls:18",)),
+    "L2TP": (1, OUTER / UDP(sport=1701, dport=1701) / Raw(b"\x00\x02\0\1\0\7" + b"\xff\x03\x00\x21" + bytes(INNER)), ("l2tp:7",)),
+    "L2TP with all fields": (1, OUTER / UDP(sport=50000, dport=1701) / Raw(b"\x4a\x02" + struct.pack(">HHHHHH", 18 + len(INNER), 1, 7, 0, 0, 2) + b"\0\0" + b"\x00\x21" + bytes(INNER)), ("l2tp:7",)),
+    "L2TP answered to a client's own port": (1, OUTER / UDP(sport=1701, dport=50000) / Raw(b"\x40\x02" + struct.pack(">HHH", 12 + len(INNER), 1, 7) + b"\xff\x03\x00\x21" + bytes(INNER)), ("l2tp:7",)),
+    "LISP": (1, OUTER / UDP(sport=61000, dport=4341) / Raw(b"\x80\0\0\1\0\0\0\1" + bytes(INNER)), ("lisp",)),
+    "VXLAN-GPE with NSH": (1, OUTER / UDP(sport=9, dport=4790) / Raw(b"\x0c\0\0\x04\0\0\x05\0" + b"\x00\x02\x02\x03" + struct.pack(">I", 12 << 8 | 255) + bytes(E / INNER)), ("vxlan:5", "nsh:12")),
+    "WCCP": (1, OUTER / GRE(proto=0x883E) / Raw(bytes(4) + bytes(INNER)), ("gre",)),
     "NSH": (1, bytes(E)[:12] + b"\x89\x4f" + b"\x00\x02\x02\x03" + struct.pack(">I", 12 << 8 | 255) + bytes(E / INNER), ("nsh:12",)),
 }
 
@@ -327,3 +351,26 @@ def test_a_tunnel_inside_fragments():
     packets, decoder = decode(*(bytes(E / p) for p in fragment(IP(src="192.0.2.1", dst="192.0.2.2") / inner, fragsize=400)))
     assert payload(packets) == DATA * 100
     assert decoder.paths[int(packets.path[0])] == ("vxlan:3",)
+
+
+def test_an_extension_header_behind_an_ipv6_fragment():
+    """RFC 8200, 4.5: what is fragmented may begin with destination options."""
+    whole = IPv6(src="2001:db8::1", dst="2001:db8::2") / IPv6ExtHdrFragment(id=5) / IPv6ExtHdrDestOpt() / UDP(sport=5, dport=161) / Raw(bytes(2000))
+    packets, _ = decode(*(E / part for part in fragment6(whole, 1200)))
+    assert [(int(p), int(s)) for p, s in zip(packets.dport, packets.size, strict=True)] == [(161, 2000)]
+
+
+def test_l2tp_control_is_no_tunnel():
+    control = b"\xc8\x02\x00\x0c\0\1\0\0\0\0\0\0"
+    packets, _ = decode(OUTER / UDP(sport=1701, dport=1701) / Raw(control))
+    assert (packets.dport.tolist(), payload(packets)) == ([1701], control)
+
+
+def test_what_a_tap_holds_besides_packets_is_counted():
+    _, decoder = decode(struct.pack("<III", 108, 0, 1) + bytes(140), link=258)
+    assert decoder.undecoded == {"no packet in the tap's header": 1}
+    _, decoder = decode(struct.pack("<BBHI", 0, 0, 8, 192) + bytes(60), link=192)
+    assert decoder.undecoded == {"unknown ethertype": 1}
+    for link in (195, 189, 247):
+        _, decoder = decode(bytes(60), link=link)
+        assert decoder.undecoded == {f"unsupported link type {link}": 1}
