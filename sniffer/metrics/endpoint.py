@@ -61,6 +61,11 @@ class Endpoint:
         return str(host), int(port)
 
     @property
+    def scheme(self) -> str:
+        """``https`` with TLS, which the web configuration may also be without."""
+        return "https" if self._access.current().context is not None else "http"
+
+    @property
     def problem(self) -> str | None:
         """Why the web configuration on disk is not the one in use, or None."""
         return self._access.problem

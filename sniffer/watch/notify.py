@@ -6,7 +6,6 @@ import os
 import socket
 import time
 
-
 # A large state whose last run was killed is read whole at the start, from a slow disk for minutes (seconds).
 OPENING = 600
 

@@ -123,6 +123,11 @@ class Receivers:
         wedged = set(self.wedged())
         return [Said("sink/undelivered", name, name in wedged, f"{name}, {stat.queued:,} waiting: {clean(stat.last_error, 200)}") for name, stat in self.stats.items()]
 
+    def problems(self) -> dict[str, str | None]:
+        """What is wrong with each, None for nothing."""
+        wedged = set(self.wedged())
+        return {f"output {name}": f"output {name} takes nothing of what waits: {stat.last_error or 'no answer'}" if name in wedged else None for name, stat in self.stats.items()}
+
     def shown(self) -> list[SinkStatus]:
         wedged = set(self.wedged())
         return [SinkStatus(name, stat.queued, stat.sent, stat.lost, stat.last_error if name in wedged or (stat.queued and stat.last_error) else "") for name, stat in self.stats.items()]

@@ -73,6 +73,7 @@ class Watcher:
         self._turned = self._there = time.monotonic()
         self._ticked = self._pruned = 0.0
         self._problems: dict[str, str | None] = {}
+        self._bugs: set[str] = set()
         self._watching = self._sourceless = False
         self._undo = ExitStack()
 
@@ -138,7 +139,7 @@ class Watcher:
             self._undo.callback(self._endpoint.stop)
             self._endpoint.start()
             host, port = self._endpoint.address
-            self._view.note(f"metrics on {'https' if config.metrics.web_config else 'http'}://{host}:{port}/metrics")
+            self._view.note(f"metrics on {self._endpoint.scheme}://{host}:{port}/metrics")
         self._crew.start()
         self._watching = True
         self._view.note(f"watching {', '.join(self.status.links)} with {len(self._crew.places)} worker(s)")
@@ -211,6 +212,9 @@ class Watcher:
     def _take(self, message: Message) -> None:
         self._accounts.take(message)
         self._recorder.take(message.report)
+        for place in message.report.summary.bugs.keys() - self._bugs:
+            self._bugs.add(place)  # as many as there are lines of ours
+            self._view.note(f"a fault of cleartap's own, survived and counted from here on without a word: {place}", bad=True)
 
     def _lost(self, place: Place) -> None:
         self._accounts.died(place.number)
@@ -246,8 +250,9 @@ class Watcher:
             return  # the next commit says why
 
     def _links(self) -> None:
-        """Say of each link, and of the endpoint, when something is wrong with it, and when it is well again."""
+        """Say of each link and receiver, and of the endpoint, when something is wrong with it, and when it is well again."""
         problems = {name: link.problem for name, link in self.status.links.items()}
+        problems.update(self._receivers.problems())
         if self._endpoint is not None:
             problems["the metrics' web configuration"] = self._endpoint.problem
         for name, problem in problems.items():

@@ -429,3 +429,7 @@ def test_no_password_is_in_what_is_said(serve, metrics, web, capfd):
     out, err = capfd.readouterr()
     assert PASSWORD.encode() not in said + out.encode() + err.encode()
     assert HASH.encode() not in said
+
+
+def test_its_scheme_is_what_it_speaks(serve, web):
+    assert [serve().scheme, serve(web(AUTH, "users.yml")).scheme, serve(web(TLS + AUTH)).scheme] == ["http", "http", "https"]

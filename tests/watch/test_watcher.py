@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from sniffer.capture.source import Counters
 from sniffer.config import AlertSettings, Config, MetricsSettings, OutputSettings, StateSettings
 from sniffer.errors import StateFull
+from sniffer.session import Report
+from sniffer.summary import Summary
+from sniffer.watch.messages import Link, Message
 from sniffer.watch.receivers import needs_anew
 from sniffer.watch.recorder import Said
 from sniffer.watch.watcher import Watcher
@@ -184,3 +189,18 @@ def test_what_retention_takes_is_counted_no_more(watcher):
     watcher._prune()
     assert watcher._state.channels() == []
     assert sum(watcher.metrics.snapshot()["cleartap_channels"].values()) == sum(watcher._recorder.channels.values()) == 0
+
+
+def test_what_the_pages_on_alerts_look_for_in_the_journal_is_there(watcher, monkeypatch):
+    said = watcher._view.said
+    monkeypatch.setattr(watcher._receivers, "wedged", lambda: ["gone"])
+    stats = SimpleNamespace(queued=7, last_error="siem:6514: Connection refused")
+    monkeypatch.setattr(watcher._receivers, "stats", {"gone": stats, "kept": stats})
+    for stats.queued in (7, 8):
+        watcher._links()
+    assert [text for text, bad in said if bad] == ["output gone takes nothing of what waits: siem:6514: Connection refused"]
+    report = Report([], [], Summary(bugs=Counter({"http: KeyError at http.py:7": 1})), {}, 0)
+    link = Link(next(iter(watcher.status.links)), Counters(), 0, 0, None, False)
+    for _ in range(2):
+        watcher._take(Message(0, 0, report, [link], 0, 0.0, time.time_ns()))
+    assert [text for text, _ in said if "http.py:7" in text] == [text for text, _ in said][-1:]
