@@ -42,9 +42,6 @@ _DIALOGUE = re.compile(rb"(?:^|\n|\r| )(?:login|user ?name) ?: ?[^\n]{0,64}\r?\n
 # What is asked for after a password that was right but must be changed, or typed twice.
 _MORE = re.compile(rb"new |re-?(?:type|enter)|again|verify|confirm|change|expired|old ", re.I)
 _UNSEEN = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f]")
-# A character rubbed out on the screen, as ``\\b \\b`` does; so many in a row, since each round takes one of a run.
-_RUBBED = re.compile(rb"[^\x08\r\n]\x08")
-MAX_RUBBED = 32
 # ECMA-48 control sequences, which dress up prompts.
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?]{0,16}[@-~]|\][^\x07\x1b]{0,64}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMc])")
 
@@ -219,12 +216,13 @@ class Telnet:
 
     def _asked(self) -> str:
         """What the last line asks for; it may end with an empty one, if there is a colon before that."""
-        shown = _clean(self._tail)
-        last = shown.rsplit(b"\n", 1)[-1].strip(b"\r ")
+        tail = self._tail
+        last = _clean(tail[tail.rfind(b"\n") + 1 :]).strip(b"\r ")
         if not last:
-            last = shown.rstrip().rsplit(b"\n", 1)[-1].lstrip(b"\r")
+            last = _clean(tail).rstrip().rsplit(b"\n", 1)[-1].lstrip(b"\r")
             last = last if last[-1:] == b":" else b""
-        return "password" if _PASSWORD.search(last[-120:]) else "user" if _USER.search(last[-120:]) else ""
+        last = _rubbed(last[-120:]) if b"\b" in last else last[-120:]
+        return "password" if _PASSWORD.search(last) else "user" if _USER.search(last) else ""
 
     def _verdict(self) -> Outcome:
         """What became of the password, going by all that was printed since: judged when the user goes on or the flow ends,
@@ -281,10 +279,18 @@ class Telnet:
 
 def _clean(data: bytes) -> bytes:
     """Text as it shows: without what moves cursors, rings bells or pads."""
-    shown = _UNSEEN.sub(b"", _ESCAPES.sub(b"", data))
-    for _ in range(MAX_RUBBED if b"\b" in shown else 0):
-        shown = _RUBBED.sub(b"", shown)
-    return shown
+    return _UNSEEN.sub(b"", _ESCAPES.sub(b"", data))
+
+
+def _rubbed(line: bytes) -> bytes:
+    """A line without what was rubbed out on the screen, by backspaces and blanks over it."""
+    left = bytearray()
+    for byte in line:
+        if byte != 8:
+            left.append(byte)
+        else:
+            del left[-1:]
+    return bytes(left)
 
 
 def probe(client: bytes, server: bytes) -> Match:
