@@ -154,6 +154,7 @@ class Worker:
 
     def _finish(self) -> None:
         """Every flow ends; the last report is handed over, waiting for the parent now that nothing is captured."""
+        self._empty()
         held = self._merger.flush()
         if held is not None:
             self.session.feed(held)
@@ -168,6 +169,14 @@ class Worker:
             pass  # the parent is gone
         for source in self._sources:
             source.close()
+
+    def _empty(self) -> None:
+        """What rings hold already crossed the wire while this watched."""
+        for _ in range(MAX_BATCHES if self._rings else 0):
+            frames = self._next(0.0)
+            if frames is None:
+                break
+            self.session.feed(frames)
 
     def _drain(self, deadline: float) -> None:
         while self._outbox.busy and time.monotonic() < deadline:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from bench.wire import Connection
+from sniffer import transport
 from sniffer.capture import open_capture
 from sniffer.capture.frames import PAD, Frames
 from sniffer.capture.source import Counters
@@ -28,7 +29,7 @@ from sniffer.summary import Summary
 from sniffer.watch import pending, shedding
 from sniffer.watch.accounts import Accounts
 from sniffer.watch.merge import HOLD, Merger, together
-from sniffer.watch.messages import Link, Message
+from sniffer.watch.messages import STOP, Link, Message, Plan
 from sniffer.watch.notify import Notifier
 from sniffer.watch.pipe import Inbox, Outbox
 from sniffer.watch.posture import AGAIN_AFTER, Posture
@@ -36,7 +37,7 @@ from sniffer.watch.shedding import CONTENT, FLOWS, NOTHING, Shedder, SheddingSes
 from sniffer.watch.signals import Signals
 from sniffer.watch.sources import RemotePlan
 from sniffer.watch.status import Status
-from sniffer.watch.worker import Clock
+from sniffer.watch.worker import Clock, Worker
 from tests.sniffer.capture.files import pcap
 from tests.streams import PCAPS
 
@@ -382,6 +383,42 @@ def _shows_no_value(code: str, said: str, ends: int) -> None:
     assert done.returncode == ends
     assert said in done.stderr
     assert "hunter2-canary'" not in done.stderr.replace("int('hunter2-canary')", "")
+
+
+class Waiting:
+    """A ring that holds a capture, read by nobody yet."""
+
+    name, problem, fill, again, live = "eth1", None, 0.0, True, True
+
+    def __init__(self) -> None:
+        self.batches = list(open_capture(str(PCAPS / "ftp" / "accepted.pcap")).batches())
+
+    def open(self) -> Waiting:
+        return self
+
+    def fileno(self) -> int:
+        return -1
+
+    def read(self, wait: float) -> Frames | None:
+        return self.batches.pop(0) if self.batches else None
+
+    def counters(self) -> Counters:
+        return Counters()
+
+    def close(self) -> None: ...
+
+
+def test_what_waits_in_the_ring_at_a_stop_is_read():
+    parent, mine = socket.socketpair()
+    with parent, mine:
+        parent.send(STOP)
+        ring = Waiting()
+        Worker(Plan(0, 0, KEY, (ring,)), mine).run()
+        mine.close()
+        inbox = Inbox(parent)
+        (last,) = [transport.loads(data) for data in inbox.take()]
+        assert ring.batches == []
+        assert [found.rule.id for found in last.report.findings] == ["credential/ftp"]
 
 
 def test_steps_are_told_in_words():
