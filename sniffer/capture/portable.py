@@ -72,6 +72,7 @@ class Portable:
             return bool(self._sock.select([self._sock], max(deadline - time.monotonic(), 0)))
         except (OSError, ValueError) as error:
             self.problem = f"{self.name}: {error}"
+            time.sleep(max(0.0, deadline - time.monotonic()))  # as long as a quiet link would keep us
             return False
 
     def _receive(self) -> tuple[int, int, bytes] | None:

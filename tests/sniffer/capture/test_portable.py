@@ -68,6 +68,23 @@ def test_an_interface_that_goes_down():
             source.close()
 
 
+def test_a_socket_that_cannot_be_waited_for_keeps_nobody_busy(monkeypatch):
+    def broken(*_):
+        raise OSError("gone")
+
+    with namespace():
+        veth()
+        source = Portable(RingSettings("m1"))
+        try:
+            monkeypatch.setattr(source._sock, "select", broken)
+            start = time.monotonic()
+            assert source.read(0.2) is None
+            assert time.monotonic() - start >= 0.2
+            assert "gone" in source.problem
+        finally:
+            source.close()
+
+
 def test_no_such_interface():
     with namespace(), pytest.raises(CaptureError, match="nowhere0"):
         Portable(RingSettings("nowhere0"))
