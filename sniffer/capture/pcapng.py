@@ -185,8 +185,10 @@ class PcapngReader:
             wire = np.where(simple, original, wire)
             data = np.where(simple, at + 12, data)
         link, time = self._times(interface, ticks, kind)
-        good = (link >= 0) & (size >= 0) & (size <= room)
+        good = (link >= 0) & (room >= 0)
         wire = np.maximum(wire, size)
+        # A captured length that runs over its block: what the block holds is the packet, the rest counts as cut off.
+        size = np.minimum(size, room)
         number = np.arange(self._number, self._number + len(at), dtype=np.int64)
         self._number += len(at)
         self.truncated += int(np.count_nonzero(wire > size))
@@ -200,11 +202,12 @@ class PcapngReader:
         """Link type (-1 for an unknown interface) and nanoseconds of each packet, interface by interface."""
         link = np.full(len(interface), -1, np.int64)
         time = np.zeros(len(interface), np.int64)
-        for index, declared in enumerate(self._section.interfaces):
-            mine = interface == index
-            if mine.any():
-                link[mine] = declared.link
-                time[mine] = _nanoseconds(ticks[mine], declared)
+        interfaces = self._section.interfaces
+        for index in np.unique(interface).tolist():
+            if index < len(interfaces):
+                mine = interface == index
+                link[mine] = interfaces[index].link
+                time[mine] = _nanoseconds(ticks[mine], interfaces[index])
         # A simple packet block has no time: it gets that of the packet before it.
         if (kind == SIMPLE).any():
             for i in np.flatnonzero(kind == SIMPLE).tolist():

@@ -93,6 +93,21 @@ def test_packets_of_undeclared_interfaces_are_left_out(tmp_path):
     assert [d for _, d in read(path)[0]] == [b"one", b"three"]
 
 
+def test_a_captured_length_beyond_its_block_gives_what_the_block_holds(tmp_path):
+    path = tmp_path / "a"
+    wrong = struct.pack("<IIIII", 0, 0, 0, 1514, 1514) + b"held"
+    path.write_bytes(section() + interface() + block(6, wrong) + enhanced(b"next", 0))
+    assert [d for _, d in read(path)[0]] == [b"held", b"next"]
+
+
+def test_secrets_names_and_statistics_are_passed_over(tmp_path):
+    """Decryption secrets, name resolution, interface statistics, custom blocks that may be copied and that may not."""
+    path = tmp_path / "a"
+    others = b"".join(block(kind, bytes(20)) for kind in (0x0A, 4, 5, 0xBAD, 0x40000BAD, 0x80000001))
+    path.write_bytes(section() + others + interface() + others + enhanced(b"one", 0) + others + section(">") + interface(order=">") + enhanced(b"two", 0, order=">"))
+    assert read(path) == ([(0, b"one"), (0, b"two")], None)
+
+
 def test_simple_packets_keep_to_the_snap_length(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(section() + interface(snaplen=5) + simple(b"abcde\0\0\0", wire=99))
