@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -16,6 +15,8 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def write(rows: list[dict[str, str]], arguments: argparse.Namespace, stream: TextIO) -> None:
     if arguments.format == "jsonl":
+        import json  # --help needs none
+
         stream.writelines(json.dumps(row) + "\n" for row in rows)
         return
     from rich.table import Table
