@@ -17,7 +17,7 @@ OTHER = "other"
 # Why the decoder gave no packet for a frame; a test compares this with the decoder's own words.
 UNDECODED = (
     "802.11 control", "802.11 management or control", "arp", "bad ip header", "bad tcp header", "encrypted 802.11", "gre of an unknown kind",
-    "link control", "llc", "lldp", "nesting too deep", "pppoe discovery", "truncated header", "unknown ethertype", "unsupported link type", OTHER,
+    "link control", "llc", "lldp", "nesting too deep", "no packet in the tap's header", "pppoe discovery", "truncated header", "unknown ethertype", "unsupported link type", OTHER,
 )  # fmt: skip
 STAGES = ("capture", "decode", "flows", "record", OTHER)
 DROPPED = ("kernel", "shed", "worker")
