@@ -8,6 +8,10 @@ from sniffer.decode.peel import Column, Kind, Peel, Rows, big, handles
 
 _TCP = big(("sport", "u2"), ("dport", "u2"), ("seq", "u4"), ("ack", "u4"), ("offset", "u1"), ("flags", "u1"))
 _UDP = big(("sport", "u2"), ("dport", "u2"), ("length", "u2"), ("sum", "u2"))
+_ZEROS = big(("high", "u4"), ("low", "u2"))
+# From the 40 bytes of IPv4 and TCP to the 46 that an Ethernet frame holds at least.
+_PADDING = 6
+_ACK = 0x10
 _PORTS = big(("sport", "u2"), ("dport", "u2"))
 
 # UDP ports behind which a tunnel may be; its own header then decides.
@@ -34,8 +38,19 @@ def tcp(peel: Peel, rows: Rows) -> None:
         rows, head, size = rows[good], head[good], size[good]
     peel.sport[rows], peel.dport[rows] = head["sport"], head["dport"]
     peel.seq[rows], peel.ack[rows], peel.flags[rows] = head["seq"], head["ack"], head["flags"]
-    at = peel.at[rows] + size
-    _payload(peel, rows, at, peel.end[rows], peel.wire_end[rows])
+    at, end = peel.at[rows] + size, peel.end[rows]
+    padded = (end - at == _PADDING) & (head["flags"] == _ACK)
+    if padded.any():
+        _without_padding(peel, rows[padded], at[padded])
+        end = peel.end[rows]
+    _payload(peel, rows, at, end, peel.wire_end[rows])
+
+
+def _without_padding(peel: Peel, rows: Rows, at: Column) -> None:
+    """Some senders count Ethernet's padding into the IP length: a bare acknowledgement then seems to carry six zeros."""
+    peel.at[rows] = at
+    empty = (peel.gather(rows, _ZEROS)["high"] == 0) & (peel.gather(rows, _ZEROS)["low"] == 0)
+    peel.end[rows[empty]] = peel.wire_end[rows[empty]] = at[empty]
 
 
 @handles(Kind.UDP)

@@ -374,3 +374,9 @@ def test_what_a_tap_holds_besides_packets_is_counted():
     for link in (195, 189, 247):
         _, decoder = decode(bytes(60), link=link)
         assert decoder.undecoded == {f"unsupported link type {link}": 1}
+
+
+def test_padding_that_the_ip_length_counts_is_no_data():
+    packets, _ = decode(*(E / IP(src="10.1.1.1", dst="10.1.1.2") / TCP(sport=4000, dport=21, seq=7, flags=flags) / Raw(data) for flags, data in (("A", bytes(6)), ("PA", bytes(6)), ("A", b"\0\0\0\0\0x"))))
+    assert packets.size.tolist() == [0, 6, 6]
+    assert packets.missing.tolist() == [0, 0, 0]
