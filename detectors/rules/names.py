@@ -10,7 +10,7 @@ PASSWORD = frozenset(
         "loginpassword", "loginpasswd", "loginpass", "loginpwd", "sessionpassword", "txtpassword", "txtpwd", "txtpass",
         "inputpassword", "wppassword", "dbpassword", "dbpass", "dbpasswd", "rootpassword", "adminpassword",
         "oldpassword", "newpassword", "currentpassword", "passwordconfirm", "confirmpassword", "passwordconfirmation",
-        "repassword", "kennwort", "contrasena", "contraseña", "senha", "wachtwoord", "heslo", "haslo", "hasło", "parola",
+        "repassword", "kennwort", "contrasena", "contraseña", "senha", "wachtwoord", "heslo", "haslo", "hasło", "parola", "parolă", "kodeord", "密碼",
         "sifre", "şifre", "lozinka", "jelszo", "jelszó", "salasana", "losenord", "lösenord", "passord", "adgangskode",
         "motdepasse", "mdp", "пароль", "密码", "パスワード", "비밀번호", "requirepass", "masterauth",
     }

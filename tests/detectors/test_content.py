@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
 import stat
 import string
@@ -174,3 +175,10 @@ def test_every_media_has_a_name() -> None:
 @pytest.mark.parametrize("name", ["ARRAffinity", "TS01a2b3c4", "__stripe_sid", "BIDUPSID", "HWWAFSESID", "_pin_unauth", "AMCV_x", "dtCookie", "_vwo_uuid", "X-OWA-CANARY"])
 def test_measurement_and_balancing_are_no_sessions(judge: Look, name: str) -> None:
     assert not judge(Token(span=Span(Side.CLIENT, 0, 20), mechanism="cookie", name=name, secret=Secret("d41d8cd98f00b204e980", "cookie")))
+
+
+@pytest.mark.parametrize("name", ["clave", "kodeord", "lösenord", "losenord", "şifre", "пароль", "Пароль", "密码", "密碼", "비밀번호", "hasło", "parolă", "contraseña", "senha"])
+@pytest.mark.parametrize("media", ["application/x-www-form-urlencoded", "application/json"])
+def test_passwords_named_in_many_languages_are_led_to(name: str, media: str) -> None:
+    text = f"usuario=alice&{quote(name)}=Zq7-tarn" if "form" in media else json.dumps({"usuario": "alice", name: "Zq7-tarn"}, ensure_ascii=False)
+    assert [c.secret.reveal() for c in of(text.encode(), media)] == ["Zq7-tarn"]
