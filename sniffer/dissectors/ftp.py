@@ -28,6 +28,8 @@ _VERBS = frozenset(
 _COMMAND = re.compile(rb"([A-Za-z]{3,4})(?:[ \t]([^\r\n]*))?$")
 _REPLY = re.compile(rb"([1-6][0-9]{2})([ -])?")
 # Commands that only FTP has: with one of these first, a flow of which only the client was seen is FTP.
+# Security mechanisms registered for AUTH (RFC 2228, RFC 4217); a SASL mechanism there is SMTP's or POP3's.
+_SECURITY = re.compile(rb"AUTH +(?:TLS|SSL|GSSAPI|KERBEROS|SRP)", re.IGNORECASE)
 _OWN = re.compile(rb"(?:USER [^\r\n]+\r?\nPASS |AUTH (?:TLS|SSL)\b|PASV\r|EPSV\r|PORT \d+,|FEAT\r|SYST\r|OPTS UTF8|CLNT )", re.IGNORECASE)
 # TELNET's urgent marks before ABOR (RFC 959, 4.1.3).
 _TELNET = re.compile(rb"^(?:\xff[\xf0-\xff])+\xf2?")
@@ -185,7 +187,7 @@ def _client_says(client: bytes) -> Match:
     if not end:
         fits = any(v.startswith(verb) for v in _VERBS) if b" " not in line else verb in _VERBS
         return Match.MORE if fits and len(line) < MAX_LINE else Match.NO
-    if verb not in _VERBS:
+    if verb not in _VERBS or (verb == b"AUTH" and not _SECURITY.match(line)):
         return Match.NO
     # These are POP3's, IMAP's or SMTP's too: what the server said decides.
     return Match.MORE if verb in (b"QUIT", b"NOOP", b"HELP", b"STAT", b"LIST", b"DELE") else Match.YES

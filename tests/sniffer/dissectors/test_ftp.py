@@ -100,3 +100,8 @@ def test_rein_forgets_the_user():
 
 def test_storm():
     storm(SPEC, [b"220-hello\r\n220 ready\r\n", b"USER alice\r\n", b"PASS x\r\n", b"230 ok\r\n", b"AUTH TLS\r\n", b"234 ok\r\n"])
+
+
+@pytest.mark.parametrize(("command", "match"), [("AUTH LOGIN", Match.NO), ("AUTH PLAIN AGEAYg==", Match.NO), ("AUTH TLS", Match.YES), ("auth ssl", Match.YES), ("AUTH GSSAPI", Match.YES)])
+def test_a_sasl_mechanism_is_mails(command, match):
+    assert probe(f"{command}\r\n".encode(), b"220 mx.example.org ready\r\n") is match
