@@ -39,8 +39,6 @@ SLOTS = 3
 MAX_ROWS = SIZE // 36 + 1
 # Pairs of hosts are told apart by so many bits of their hash; each value belongs to one process once it was seen.
 _BUCKET_BITS = 16
-# What a process does after its last packet (its rows, its lines), as a share of its work: it is to be done when the reader is.
-_LAST = 0.08
 _COLUMNS = tuple(f.name for f in fields(Packets) if f.name not in ("buffer", "source"))
 _ACK = struct.Struct("<Bd")
 _MIX, _MIX_PAIR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
@@ -205,7 +203,7 @@ class Team:
 
     def _shares(self) -> npt.NDArray[np.float64]:
         """Where the shares of new pairs end, from 0 to 1: the less a process has done so far, the more it gets."""
-        busy = np.array([time.process_time() - self._began, *(m.busy * (1 + _LAST) + 0.02 * len(m.waiting) if m.alive else np.inf for m in self._members)])
+        busy = np.array([time.process_time() - self._began, *(m.busy + 0.02 * len(m.waiting) if m.alive else np.inf for m in self._members)])
         need = np.maximum(busy[np.isfinite(busy)].max() - busy, 0.0) + 0.05 * np.isfinite(busy)
         ends: npt.NDArray[np.float64] = np.cumsum(need / need.sum())
         return ends[:-1]
