@@ -117,8 +117,14 @@ def console(stream: TextIO, arguments: argparse.Namespace) -> Console:
     """A rich console; wide enough for the tables where the output is no terminal."""
     from rich.console import Console
 
+    class Piped(Console):
+        """Leaves a reader that went away to ``main``; rich's own way ends with 1, which here means that something was found."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     width = None if stream.isatty() else 160
-    return Console(file=stream, no_color=arguments.no_color or None, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return Piped(file=stream, no_color=arguments.no_color or None, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def exit_code(session: Session, fail_on: str) -> int:

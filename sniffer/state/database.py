@@ -30,6 +30,7 @@ _JOURNAL_BYTES = 16 << 20
 FULL, NORMAL = "FULL", "NORMAL"
 # How long somebody who looks whether the file is in use may hold its lock (seconds); it takes some ten microseconds.
 _LOOK_SECONDS = 0.05
+_LOOKS = 20
 _SUFFIXES = ("", "-wal", "-shm")
 _gates: dict[str, threading.Lock] = {}
 
@@ -181,12 +182,15 @@ def occupy(path: Path) -> int:
 
 
 def _lock(handle: int) -> None:
-    """Take the lock; tried twice, since ``holder`` may be looking, which takes an instant."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        time.sleep(_LOOK_SECONDS)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    """Take the lock; tried some times, since ``holder`` may be looking, which takes an instant."""
+    for left in reversed(range(_LOOKS)):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if not left:
+                raise
+            time.sleep(_LOOK_SECONDS)
 
 
 def _process(handle: int) -> int:

@@ -137,7 +137,7 @@ def test_no_helper_is_started_that_would_keep_the_privileges_of_the_start():
     code = (
         "import os, pathlib\nfrom sniffer.watch.crew import Crew\ncrew = Crew([], b'k' * 32)\ncrew.prepare(drop=False)\n"
         "stats = [(p, p.read_text().rpartition(')')[2].split()) for p in pathlib.Path('/proc').glob('[0-9]*/stat')]\n"
-        "print([(p.parent / 'cmdline').read_text() for p, fields in stats if int(fields[1]) == os.getpid()])\ncrew.tidy()\nos._exit(0)"
+        "print([(p.parent / 'cmdline').read_text() for p, fields in stats if int(fields[1]) == os.getpid()], flush=True)\ncrew.tidy()\nos._exit(0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert "forkserver" in done.stdout, done.stderr
