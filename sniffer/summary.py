@@ -6,9 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-# Read once whoever reads it: where several workers share one capture, each counts these for all of it.
-_FRAMES = frozenset({"frames", "bytes", "sources", "problems", "undecoded", "fragments", "dropped", "seconds"})
-
 
 @dataclass(slots=True)
 class Summary:
@@ -39,11 +36,9 @@ class Summary:
     last: int = 0
     seconds: float = 0.0
 
-    def add(self, other: Summary, *, frames: bool = True) -> None:
-        """Count another's numbers with these; without what is said of frames where both read the same ones."""
+    def add(self, other: Summary) -> None:
+        """Count another's numbers with these."""
         for name in _NAMES:
-            if not frames and name in _FRAMES:
-                continue
             mine, its = getattr(self, name), getattr(other, name)
             if name == "first":
                 self.first = min(filter(None, (mine, its)), default=0)

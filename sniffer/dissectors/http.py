@@ -235,13 +235,8 @@ class Http:
     def _upgrade(self, head: Head, status: int, after: int, events: list[Event]) -> None:
         """Another protocol (101) or a tunnel (CONNECT): the rest of both streams is not HTTP any more."""
         name = (tokens(head.framing.get(b"upgrade")) or [""])[0].partition("/")[0] if status == 101 else ""
-        client = self._ways[0]
-        resume = client.start if client.carry else self._client_end
+        resume = self._ways[0].start
         events.append(Upgrade(span=Span(Side.SERVER, head.start, after), to=name, status="granted", resume=(resume, after)))
-
-    @property
-    def _client_end(self) -> int:
-        return self._ways[0].start
 
     def _begin(self, side: Side, head: Head, target: str, data: bytes, at: int, offset: int, events: list[Event], *, bodiless: bool) -> int:
         """The body of a message begins at ``data[at]``; one that is there as a whole is taken at once."""
