@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv6Address
 from operator import attrgetter
 from socket import inet_ntoa
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sniffer.events import Certificate, Encryption, Event, Greeting, Posture, Tls, Upgrade
 
@@ -30,7 +32,7 @@ _WORST = (
     Encryption.LOGIN_ONLY,
     Encryption.CLEARTEXT,
 )
-_TLS_FIELDS = tuple(f.name for f in fields(Tls) if f.name != "span")
+_TLS_FIELDS = tuple(name for name in Tls.__struct_fields__ if name != "span")
 
 
 def address(high: int, low: int) -> str:
@@ -99,8 +101,7 @@ class Facts:
         return Encryption.CLEARTEXT, posture.why if posture else f"{spec.title} without encryption"
 
 
-@dataclass(slots=True)
-class Channel:
+class Channel(Struct):
     """One row of the ledger. Times are nanoseconds since the epoch."""
 
     client: str

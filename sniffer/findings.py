@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+
+from msgspec import Struct, field
 
 from sniffer.events import Crack, Outcome, Span
 from sniffer.secret import Secret
@@ -32,8 +33,7 @@ class Category(StrEnum):
     CHANNEL = "channel"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A rule's public face. ``id`` is a contract: ``category/subject``."""
 
     id: str
@@ -45,8 +45,7 @@ class Rule:
     remedy: str = ""  # empty: the protocol's own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """What a detector says: not yet a finding, since policy, deduplication and redaction come after."""
 
     rule: Rule
@@ -65,8 +64,7 @@ class Candidate:
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """Where an event comes from, as far as a detector may know it."""
 
     protocol: str
@@ -75,8 +73,7 @@ class Context:
     remedy: str
 
 
-@dataclass(slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, kw_only=True):
     """A reported fact, the same secret on the same channel counted once. Times are nanoseconds since the epoch."""
 
     id: str

@@ -183,6 +183,8 @@ class Session:
 
     def finish(self) -> None:
         """The end of the capture: what this process found, and the others."""
+        if self._team is not None:
+            self._team.end()
         own = self.conclude()
         self._channels, self.digests = own.channels, [own.digest] if own.digest is not None else []
         if self._team is None:

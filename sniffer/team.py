@@ -112,12 +112,19 @@ class _Member:
             done, self.busy = _ACK.unpack(told)
             self.waiting.remove(done)
 
-    def finish(self) -> Share | None:
-        """What it found; None if it did not live to tell."""
-        share = None
+    def end(self) -> None:
+        """Tell it that no more will come."""
         if self.alive:
             try:
                 self.pipe.send_bytes(b"")
+            except OSError:
+                self._lost()
+
+    def finish(self) -> Share | None:
+        """What it found, once it was told the end; None if it did not live to tell."""
+        share = None
+        if self.alive:
+            try:
                 share = transport.loads(self.pipe.recv_bytes())
             except (OSError, EOFError):
                 self._lost()
@@ -179,8 +186,13 @@ class Team:
             first += len(rows)
         return take(packets, np.flatnonzero(owner == 0))
 
+    def end(self) -> None:
+        """No more packets: the others conclude while this process does."""
+        for member in self._members:
+            member.end()
+
     def finish(self) -> list[Share]:
-        """No more packets: what the others found."""
+        """What the others found, after ``end``."""
         shares = [member.finish() for member in self._members]
         self._members = []
         return [share for share in shares if share is not None]

@@ -10,6 +10,9 @@ from typing import NoReturn
 
 from sniffer.errors import CaptureError, UsageError
 
+# NumPy's linear algebra is not used here; without this it begins a thread a CPU, which turn idly for a tenth of a second.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Each is a module here with ``add(subparsers)``, which sets ``run=`` to a function from the arguments to the exit code.
 # They import what is heavy only when they run, so that --help answers at once.
 COMMANDS = ("scan", "channels", "watch", "state", "doctor", "protocols", "rules")

@@ -6,7 +6,8 @@ import binascii
 import re
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sniffer.dissectors._ntlmssp import Exchange, find
 from sniffer.events import ChallengeResponse, Crack, Login, Outcome, Span, Token

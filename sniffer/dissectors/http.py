@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sniffer.dissectors._http_auth import Credentials, holds_secrets, short_login
 from sniffer.dissectors._http_body import MAX_CHUNK_LINE, PIECE, Body, Mode, chunk_size, framing
 from sniffer.dissectors._http_head import METHODS, REQUEST, RESUME, STATUS, Head, end_of_head, tokens
@@ -23,7 +25,6 @@ from sniffer.events import (
     Span,
     Token,
     Upgrade,
-    answered,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _Sent:
 
     def tell(self, outcome: Outcome, proxied: Outcome | None = None) -> list[Event]:
         """What was said in the request, with what became of it; ``proxied`` is what became of what was meant for a proxy."""
-        told = self.events if outcome is Outcome.UNKNOWN and not proxied else [answered(e, proxied if proxied and _for_proxy(e) else outcome) for e in self.events]
+        told = self.events if outcome is Outcome.UNKNOWN and not proxied else [replace(e, outcome=proxied if proxied and _for_proxy(e) else outcome) for e in self.events]
         if self.query:
             span = Span(Side.CLIENT, self.at, self.at + len(self.query))
             told.append(Content(span=span, data=self.query, media="application/x-www-form-urlencoded", where="query string", outcome=outcome, target=self.target))
@@ -218,7 +219,7 @@ class Http:
         if sent is not None and (sent.query or sent.events):
             events += sent.tell(Outcome.UNKNOWN if status == 407 else outcome, _outcome(status, proxy=True))
         for cookie in cookies:
-            events.append(answered(cookie, outcome))
+            events.append(replace(cookie, outcome=outcome))
         if status == 101 or (sent is not None and sent.method == b"CONNECT" and 200 <= status < 300):
             self._upgrade(head, status, offset + body, events)
             return body

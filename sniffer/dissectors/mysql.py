@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sniffer.dissectors._buffer import Buffer
 from sniffer.dissectors._mysql_probe import probe

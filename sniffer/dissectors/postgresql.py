@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sniffer.dissectors._buffer import Buffer
 from sniffer.dissectors._ntlmssp import Exchange
@@ -49,8 +50,9 @@ _ROWS = frozenset(b"D")
 _SILENT = frozenset(b"CIZ123nst")
 # Between the values of rows in text format stand their lengths, which begin with two zero bytes as no text does (or
 # are -1 for NULL). Binary values come out garbled; they are not text anyway.
-_ROW_HEAD = re.compile(rb"D\0[\0-\x10]..\0.(?:\0[\0-\x10]..|\xff{4})", re.S)
-_BETWEEN = re.compile(rb"\0[\0-\x10]..|\xff{4}", re.S)
+_NULL, _EMPTY = b"\xff\xff\xff\xff", b"\0\0\0\0"
+_ROW_HEAD = re.compile(rb"D\0[\0-\x10]..\0.\0[\0-\x10]..", re.S)
+_BETWEEN = re.compile(rb"\0[\0-\x10]..", re.S)
 
 
 class PostgreSql:
@@ -156,11 +158,12 @@ class PostgreSql:
             buffer.take(taken)
             self._over[side] -= taken
             return taken > 0
-        head = buffer.peek(5)
-        if head is None:
+        data, at = buffer.window()
+        held = len(data) - at
+        if held < 5:
             return False
-        size = _LENGTH.unpack_from(head, 1)[0]
-        if head[0] not in (_BACKEND if side else FRONTEND) or size < 4 or size > 1 << 30:
+        size = _LENGTH.unpack_from(data, at + 1)[0]
+        if data[at] not in (_BACKEND if side else FRONTEND) or size < 4 or size > 1 << 30:
             raise Malformed("not a PostgreSQL message")
         if size > MAX_MESSAGE:
             start = buffer.start
@@ -172,10 +175,11 @@ class PostgreSql:
                 buffer.clear()
                 self._over[side] = 0
             return True
-        start = buffer.start
-        message = buffer.take(1 + size)
-        if message is None:
+        if held <= size:
             return False
+        start = buffer.start
+        buffer.skip(1 + size)
+        message = data[at : at + 1 + size]
         if side is Side.CLIENT:
             self._frontend(message, start, events)
         else:
@@ -358,6 +362,7 @@ class PostgreSql:
                 break
             self._columns.append(message[at:end])
             at = end + 19
+
     def _keep(self, line: bytes, start: int) -> None:
         if not self._rows:
             self._rows_at = start
@@ -368,7 +373,8 @@ class PostgreSql:
         if not self._rows:
             return
         rows, self._rows = b"".join(self._rows), []
-        text = _BETWEEN.sub(b"\t", _ROW_HEAD.sub(b"\n", rows))
+        # With NULL made empty both patterns begin with a byte of their own, which is looked for twice as fast.
+        text = _BETWEEN.sub(b"\t", _ROW_HEAD.sub(b"\n", rows.replace(_NULL, _EMPTY)))
         data = b"\t".join(self._columns) + text
         events.append(Content(span=Span(Side.SERVER, self._rows_at, max(end, self._rows_at)), data=data, media="text/tab-separated-values", where="result rows"))
 

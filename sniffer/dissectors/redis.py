@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sniffer.dissectors._buffer import Buffer
 from sniffer.dissectors._redis_secrets import Item, auth, commands, hello_auth, outcome, settings, split
@@ -221,7 +222,7 @@ class Redis:
         waiting = self._pending.popleft() if self._pending else []
         if not waiting:
             return
-        events += [replace(event, outcome=outcome(data, event)) for event in waiting]  # type: ignore[call-arg]
+        events += [replace(event, outcome=outcome(data, event)) for event in waiting]
 
     def _hello(self, items: list[Item], events: list[Event]) -> None:
         """HELLO's answer names server and version (RESP3)."""

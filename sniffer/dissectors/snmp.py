@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sniffer.dissectors import _ber
 from sniffer.dissectors._buffer import Buffer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sniffer.dissectors._ntlmssp import Exchange
 from sniffer.dissectors._spec import Match, Spec

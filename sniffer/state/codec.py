@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
+
+from msgspec import structs
 
 from sniffer.alert import Alert
 from sniffer.alert import State as AlertState
@@ -15,7 +17,7 @@ from sniffer.findings import Severity
 # SQLite's integers. The times and sizes of a hostile capture may be larger.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _ALERT = frozenset(f.name for f in fields(Alert))
-_CERTIFICATE = frozenset(f.name for f in fields(Certificate))
+_CERTIFICATE = frozenset(Certificate.__struct_fields__)
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -55,7 +57,7 @@ def channel_row(row: Channel, id: str, recorded: int) -> tuple[object, ...]:
     detail: dict[str, object] = {"verdicts": {str(v): counted for v, counted in row.verdicts.items()}}
     if row.tls:
         found = row.tls.get("certificate")
-        detail["tls"] = {**row.tls, "certificate": asdict(found)} if isinstance(found, Certificate) else row.tls
+        detail["tls"] = {**row.tls, "certificate": structs.asdict(found)} if isinstance(found, Certificate) else row.tls
     if row.upgraded:
         detail["upgraded"] = True
     if row.product is not None:

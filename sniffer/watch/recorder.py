@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from sniffer.alerting import Alerting
 from sniffer.errors import StateCorrupt, StateError, StateFull
