@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import struct
+import time
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import pytest
 import sniffer
 from sniffer.capture import open_capture
 from sniffer.outputs import jsonl
-from sniffer.session import Session
+from sniffer.reading import Reading
+from sniffer.scanning import reading_with
 from sniffer.team import Team
 from tests.streams import PCAPS
 from tests.test_captures import CASES
@@ -25,13 +27,13 @@ KEY = b"k" * 32
 BITE = 700
 
 
-def said(session: Session) -> list[str]:
+def said(session: Reading) -> list[str]:
     session.summary.seconds = 0.0
     return list(jsonl.lines(session, reveal=True))
 
 
-def read(paths: list[str], jobs: int) -> Session:
-    session = Session(KEY, strict=True, jobs=jobs)
+def read(paths: list[str], jobs: int) -> Reading:
+    session = reading_with(KEY, strict=True, jobs=jobs)
     session.scan(paths)
     return session
 
@@ -52,13 +54,13 @@ def test_many_processes_say_what_one_says(folder, jobs):
 
 @pytest.mark.parametrize("jobs", [1, 2, 4])
 def test_lines_made_by_each_process_are_the_lines_of_all(folder, jobs):
-    session = Session(KEY, strict=True, jobs=jobs, digest=partial(jsonl.digest, reveal=True))
+    session = reading_with(KEY, strict=True, jobs=jobs, digest=partial(jsonl.digest, reveal=True))
     session.scan([str(folder)])
     assert len(session.digests) == jobs
     assert said(session) == said(read([str(folder)], 1))
 
 
-def bitten(path: Path, jobs: int) -> Session:
+def bitten(path: Path, jobs: int) -> Reading:
     """A capture read through a pipe that gives it in small pieces."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -70,7 +72,7 @@ def bitten(path: Path, jobs: int) -> Session:
         os._exit(0)
     os.close(writing)
     try:
-        session = Session(KEY, strict=True, jobs=jobs)
+        session = reading_with(KEY, strict=True, jobs=jobs)
         session.scan([f"/dev/fd/{reading}"])
         session.summary.sources.clear()
         return session
@@ -127,27 +129,90 @@ def snmp(name: bytes, value: bytes) -> bytes:
     return tlv(0x30, tlv(2, b"\x01") + tlv(4, name) + pdu)
 
 
-def test_a_worker_that_is_killed_is_told():
-    session = Session(KEY, jobs=2)
-    assert session._team is not None
-    os.kill(session._team._members[0]._process.pid, signal.SIGKILL)
+def children(process: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def members(team: Team) -> list[int]:
+    """The processes that follow flows, once they are there."""
+    until = time.monotonic() + 30
+    while len(found := children(team._process)) < team.size and time.monotonic() < until:
+        time.sleep(0.01)
+    return found
+
+
+def team(jobs: int) -> Team:
+    made = reading_with(KEY, jobs=jobs)
+    assert isinstance(made, Team)
+    return made
+
+
+@pytest.mark.parametrize("whom", [0, 1])
+def test_a_worker_that_is_killed_is_told(whom):
+    session = team(2)
+    os.kill(members(session)[whom], signal.SIGKILL)
     session.scan([str(PCAPS / "demo.pcap")])
     assert session.summary.problems == ["a worker process was ended from outside: what it had read is lost"]
 
 
+def test_the_process_that_loads_for_all_is_killed():
+    """The members are there by themselves; it is only waited for."""
+    session = team(2)
+    members(session)
+    os.kill(session._process, signal.SIGKILL)
+    session.scan([str(PCAPS / "demo.pcap")])
+    assert said(session)[:-1] == said(read([str(PCAPS / "demo.pcap")], 1))[:-1]
+
+
+def test_nobody_is_left_to_follow():
+    session = team(2)
+    for process in members(session):
+        os.kill(process, signal.SIGKILL)
+    session.scan([str(PCAPS / "demo.pcap")])
+    assert session.summary.problems == ["a worker process was ended from outside: what it had read is lost"]
+    assert list(session.findings) == []
+
+
 def test_nothing_to_read_leaves_no_process(tmp_path):
-    session = Session(KEY, jobs=2)
-    assert session._team is not None
-    process = session._team._members[0]._process
+    session = team(2)
+    processes = [session._process, *members(session)]
     with pytest.raises(sniffer.errors.CaptureError):
         session.scan([str(tmp_path / "none.pcap")])
-    with pytest.raises(ValueError, match="closed"):
-        process.is_alive()
+    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+
+
+def test_a_member_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr("sniffer.team.PATIENCE", 0.1)
+    session = team(2)
+    processes = members(session)
+    os.kill(processes[0], signal.SIGSTOP)
+    session.close()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+
+
+def test_the_others_end_with_the_reader():
+    """Killed, it can tell nobody: the pipes do."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        session = team(2)
+        os.write(writing, " ".join(map(str, [session._process, *members(session)])).encode())
+        signal.pause()
+    processes = list(map(int, os.read(reading, 100).split()))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(Path(f"/proc/{process}").exists() for process in processes)
 
 
 def test_pairs_stay_with_their_process():
     """New pairs go where less was done; known ones stay, in both directions and whatever the port."""
-    team = Team(3, lambda: Session(KEY))
+    session = team(3)
     try:
         from sniffer.decode import Decoder
 
@@ -155,13 +220,13 @@ def test_pairs_stay_with_their_process():
         owners: dict[tuple, set[int]] = {}
         for frames in open_capture(str(PCAPS / "demo.pcap")).batches():
             packets = decoder.decode(frames)
-            for row, owner in enumerate(team._owners(packets).tolist()):
+            for row, owner in enumerate(session._owners(packets).tolist()):
                 ends = frozenset((int(packets.src_low[row]), int(packets.dst_low[row])))
                 owners.setdefault((ends, int(packets.src_high[row])), set()).add(owner)
         assert all(len(found) == 1 for found in owners.values())
         assert len({next(iter(found)) for found in owners.values()}) > 1
     finally:
-        team.close()
+        session.close()
 
 
 def test_the_library_call_takes_jobs():

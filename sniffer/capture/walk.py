@@ -56,7 +56,7 @@ def _seeds(buffer: bytearray | mmap.mmap, at: int, end: int, last: int, order: s
     part = (end - at) // CHAINS
     find = buffer.find
     found = [find(time, begin, begin + part) - skip for begin in range(at + part, end - part, part)]
-    return np.unique(np.array([at, *(f for f in found if at < f <= last)], np.int64))
+    return np.array([at, *(f for f in found if at < f <= last)], np.int64)  # each in its own part, so in order
 
 
 def _chains(buffer: Block, seeds: npt.NDArray[np.int64], last: int, header: int, order: str) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sniffer.capture.frames import Reader
-    from sniffer.session import Digest, Session
+    from sniffer.reading import Digest, Reading
 
 # Captures smaller than this are read before other processes would have begun …
 _SHARED_FROM = 32 << 20
@@ -28,7 +28,7 @@ _PROGRESS_FROM = 64 << 20
 
 def add_input(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="pcap or pcapng, compressed or not; a directory; '-' for standard input")
-    command.add_argument("--jobs", type=_count, metavar="N", help="processes to read with; default: one a CPU up to 4 for large captures, else 1")
+    command.add_argument("--jobs", type=_count, metavar="N", help="processes that follow flows, with one more that reads for them; default: one a CPU up to 4 for large captures, else one for all")
     command.add_argument("--filter", metavar="EXPR", help="read only what matches, for example 'host 10.0.0.5 and port 21'")
 
 
@@ -54,17 +54,17 @@ def add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> No
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no notes")
 
 
-def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Session:
-    """Read everything named on the command line. CaptureError if nothing of it can be read. ``digest``: see Session."""
+def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Reading:
+    """Read everything named on the command line. CaptureError if nothing of it can be read. ``digest``: see Reading."""
     from sniffer.installation import fingerprint_key
-    from sniffer.session import Session
+    from sniffer.scanning import reading_with
 
     keep = None
     if arguments.filter:
         from sniffer.decode.filter import compile_filter
 
         keep = compile_filter(arguments.filter)
-    session = Session(fingerprint_key(), keep=keep, jobs=arguments.jobs or _jobs(arguments.files), digest=digest)
+    session = reading_with(fingerprint_key(), jobs=arguments.jobs or _jobs(arguments.files), keep=keep, digest=digest)
     with _progress(arguments.files, quiet=arguments.quiet) as tick:
         session.scan(arguments.files, tick)
     if not arguments.quiet:
@@ -127,7 +127,7 @@ def console(stream: TextIO, arguments: argparse.Namespace) -> Console:
     return Piped(file=stream, no_color=arguments.no_color or None, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
-def exit_code(session: Session, fail_on: str) -> int:
+def exit_code(session: Reading, fail_on: str) -> int:
     """3 unreadable or cut short, 1 something at or above ``fail_on``, else 0."""
     from sniffer.findings import Severity
 

@@ -8,7 +8,7 @@ from functools import cache
 
 from sniffer.dissectors._spec import Dissector, Match, Spec
 
-__all__ = ["Dissector", "Match", "Spec", "registry"]
+__all__ = ["Dissector", "Match", "Spec", "prepare", "registry"]
 
 
 @cache
@@ -20,3 +20,9 @@ def registry() -> dict[str, Spec]:
             spec = importlib.import_module(f"{__name__}.{module.name}").SPEC
             specs[spec.name] = spec
     return specs
+
+
+def prepare() -> None:
+    """Load what dissectors load at their first use: for a process that is about to be forked."""
+    registry()
+    importlib.import_module("cryptography.x509")

@@ -63,6 +63,8 @@ class Tracker:
         self.evicted = 0
         self.source = ""
         self._swept = 0
+        self._known = np.zeros(1 << 16, np.bool_)  # by port: some protocol's usual one
+        self._known[list(engine.known_ports)] = True
         self.on_end: Callable[[Ended, Flow | None], None] = _ignore
 
     # A batch.
@@ -142,8 +144,7 @@ class Tracker:
 
     def _rank(self, ports: Column) -> Column:
         """How much a port looks like a server's: known protocols before the low ports before the rest."""
-        known = np.isin(ports, np.fromiter(self.engine.known_ports, np.int64))
-        return known * 2 + (ports < 1024)
+        return self._known[ports] * 2 + (ports < 1024)
 
     def _restart(self, packets: Packets, batch: Batch, group_slots: Slots) -> None:
         """A SYN with a new initial sequence number on a known flow: the ports are used again (RFC 9293, 3.6.1)."""
@@ -227,7 +228,8 @@ class Tracker:
         fin = np.flatnonzero((batch.flags[r] & FIN) != 0)
         if len(fin):
             table.fin[slot[fin], side[fin]] = True
-            finished = np.unique(slot[fin])
+            finished = slot[fin]
+            finished = finished[group_starts(finished)]
             self._closed(finished[table.fin[finished].all(axis=1)])
 
     def _closed(self, slots: Slots) -> None:

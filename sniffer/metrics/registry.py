@@ -13,7 +13,7 @@ from sniffer.metrics.cumulative import Cumulative
 from sniffer.metrics.exposition import Exposition
 from sniffer.metrics.inventory import Inventory
 from sniffer.metrics.series import INTERFACE, SINK, Series, Snapshot
-from sniffer.session import DECODE, FLOWS
+from sniffer.reading import DECODE, FLOWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sniffer.channels import Channel
     from sniffer.findings import Finding
-    from sniffer.session import Session
+    from sniffer.reading import Reading
     from sniffer.summary import Summary
 
 # A screen or two; --all shows the rest, and the other formats always hold everything.
@@ -47,7 +47,7 @@ VERDICT_STYLE = {
 OUTCOME_STYLE = {"accepted": "bold red", "rejected": "green", "unknown": "dim"}
 
 
-def write(session: Session, console: Console, *, reveal: bool = False, everything: bool = False) -> None:
+def write(session: Reading, console: Console, *, reveal: bool = False, everything: bool = False) -> None:
     """Print a whole session."""
     findings, channels = list(session.findings), session.channels
     console.print(_head(session.summary, findings))

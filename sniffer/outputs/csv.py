@@ -11,7 +11,7 @@ from sniffer.outputs.text import cell
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sniffer.session import Session
+    from sniffer.reading import Reading
 
 FINDING_COLUMNS = (
     "id", "severity", "rule", "category", "title", "protocol", "transport", "client.ip", "client.port", "server.ip", "server.port",
@@ -25,13 +25,13 @@ CHANNEL_COLUMNS = (
 )  # fmt: skip
 
 
-def write_findings(session: Session, out: TextIO, *, reveal: bool = False) -> None:
+def write_findings(session: Reading, out: TextIO, *, reveal: bool = False) -> None:
     """One row a finding; ``reveal`` adds the column ``secret.value``."""
     columns = (*FINDING_COLUMNS, "secret.value") if reveal else FINDING_COLUMNS
     write(out, columns, (record.finding(found, reveal=reveal) for found in session.findings))
 
 
-def write_channels(session: Session, out: TextIO) -> None:
+def write_channels(session: Reading, out: TextIO) -> None:
     """One row a channel."""
     write(out, CHANNEL_COLUMNS, map(record.channel, session.channels))
 
