@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from detectors import Detector
 from sniffer.events import Certificate, Tls
@@ -53,14 +54,12 @@ def _finding(rule: Rule, event: Tls, severity: Severity | None = None, **facts: 
     return Candidate(rule=rule, secret=_NOTHING, span=event.span, where="TLS handshake", severity=severity, facts=dict(facts))
 
 
-def _of_cipher(event: Tls, cipher: str) -> Iterator[Candidate]:
+@lru_cache(1024)
+def _weakness(cipher: str) -> tuple[str, Severity] | None:
+    """What is wrong with a suite, and how bad it is. There are some hundred suites, and many handshakes."""
     if cipher in _INTEGRITY_ONLY:
-        yield _finding(WEAK_CIPHER, event, Severity.HIGH, cipher=cipher, weakness="no encryption")
-        return
-    for weakness, pattern, severity in _CIPHERS:
-        if pattern.search(cipher):
-            yield _finding(WEAK_CIPHER, event, severity, cipher=cipher, weakness=weakness)
-            return
+        return "no encryption", Severity.HIGH
+    return next(((weakness, severity) for weakness, pattern, severity in _CIPHERS if pattern.search(cipher)), None)
 
 
 def _of_certificate(event: Tls, certificate: Certificate) -> Iterator[Candidate]:
@@ -77,8 +76,8 @@ def _look(event: Tls, context: Context) -> Iterable[Candidate]:
     found: list[Candidate] = []
     if event.version in _OBSOLETE:
         found.append(_finding(OBSOLETE, event, version=event.version))
-    if event.cipher:
-        found.extend(_of_cipher(event, event.cipher))
+    if event.cipher and (weak := _weakness(event.cipher)) is not None:
+        found.append(_finding(WEAK_CIPHER, event, weak[1], cipher=event.cipher, weakness=weak[0]))
     if isinstance(event.certificate, Certificate):
         found.extend(_of_certificate(event, event.certificate))
     return found

@@ -15,7 +15,10 @@ from sniffer.secret import Secret
 
 
 class Side(IntEnum):
-    """Which end of a flow sent the bytes. The client is the end that opened it."""
+    """Which end of a flow sent the bytes. The client is the end that opened it.
+
+    Its members are names of this module too: looking one up in its class takes ten times as long, and is done for every turn.
+    """
 
     CLIENT = 0
     SERVER = 1
@@ -31,6 +34,10 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     UNKNOWN = "unknown"
+
+
+CLIENT, SERVER = Side
+ACCEPTED, REJECTED, UNKNOWN = Outcome
 
 
 class Encryption(StrEnum):

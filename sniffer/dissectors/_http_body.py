@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from sniffer.dissectors import _codings
-from sniffer.dissectors._http_head import Head, content_length, media_type, tokens
+from sniffer.dissectors._http_head import content_length, media_type, tokens
 from sniffer.events import Content, Side, Span
 
 # Readable bodies are given on in pieces of this size, so that what lies across two packets is seen whole …
@@ -43,16 +44,50 @@ class Mode(IntEnum):
     LOST = 7  # after a gap or nonsense: until something looks like a message again
 
 
+HEAD, FIXED, CHUNK_LINE, CHUNK, CHUNK_END, TRAILER, CLOSE, LOST = Mode
+
+
+class Kind(NamedTuple):
+    """What a body is by its head. ``wanted`` is False where it holds no text."""
+
+    media: str
+    charset: str | None
+    coded: tuple[str, ...]  # codings to be undone
+    wanted: bool
+
+
+def kind_of(fields: dict[bytes, bytes]) -> Kind:
+    """What the fields that frame a message say of its body."""
+    get = fields.get
+    return _kind(get(b"content-type"), get(b"content-encoding"), get(b"transfer-encoding"))
+
+
+def content(kind: Kind, side: Side, target: str, offset: int, data: bytes, size: int) -> Content | None:
+    """Bytes of a body, decoded, which took ``size`` bytes from stream offset ``offset`` on."""
+    if kind.coded:
+        data, _ = _codings.decode(data, kind.coded)
+        if not data:
+            return None
+    where = "response body" if side else "request body"
+    return Content(span=Span(side, offset, offset + size), data=data, media=kind.media or "text/plain", where=where, charset=kind.charset, target=target)
+
+
+def whole(kind: Kind, side: Side, target: str, offset: int, data: bytes) -> Content | None:
+    """A body that came in one piece."""
+    if not kind.wanted or (kind.media in _VAGUE and not kind.coded and _binary(data)):
+        return None
+    return content(kind, side, target, offset, data, len(data))
+
+
 class Body:
     """One body being collected. ``wanted`` is False where it holds no text; then nothing is kept."""
 
-    __slots__ = ("_coded", "_parts", "_size", "_start", "_total", "charset", "media", "side", "spoiled", "target", "wanted", "where")
+    __slots__ = ("_kind", "_parts", "_size", "_start", "_total", "side", "spoiled", "target", "wanted")
 
-    def __init__(self, head: Head, side: Side, target: str) -> None:
-        fields = head.framing
-        self.media, self.charset, self._coded, self.wanted = _kind(fields.get(b"content-type"), fields.get(b"content-encoding"), fields.get(b"transfer-encoding"))
+    def __init__(self, kind: Kind, side: Side, target: str) -> None:
+        self._kind = kind
         self.side, self.target = side, target
-        self.where = "response body" if side else "request body"
+        self.wanted = kind.wanted
         self.spoiled = False
         self._parts: list[bytes] = []
         self._size = self._total = 0
@@ -63,14 +98,14 @@ class Body:
         if not self.wanted or not data:
             return None
         if not self._parts:
-            if not self._total and self.media in _VAGUE and not self._coded and _binary(data):
+            if not self._total and self._kind.media in _VAGUE and not self._kind.coded and _binary(data):
                 self.wanted = False
                 return None
             self._start = offset
         self._parts.append(data)
         self._size += len(data)
         self._total += len(data)
-        if self._coded:
+        if self._kind.coded:
             if self._size > MAX_CODED:
                 piece, self.wanted = self.take(), False
                 return piece
@@ -79,48 +114,32 @@ class Body:
             self.wanted = False
         return self.take() if self._size >= PIECE else None
 
-    def whole(self, offset: int, data: bytes) -> Content | None:
-        """A body that came in one piece, decoded."""
-        if self.media in _VAGUE and not self._coded and _binary(data):
-            return None
-        span = Span(self.side, offset, offset + len(data))
-        if self._coded:
-            data, _ = _codings.decode(data, self._coded)
-            if not data:
-                return None
-        return Content(span=span, data=data, media=self.media or "text/plain", where=self.where, charset=self.charset, target=self.target)
-
     def take(self) -> Content | None:
         """What was collected, decoded."""
         if not self._parts:
             return None
         data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        span = Span(self.side, self._start, self._start + self._size)
-        self._parts, self._size = [], 0
-        if self._coded:
-            if self.spoiled and self._start == 0:
-                return None
-            data, _ = _codings.decode(data, self._coded)
-            if not data:
-                return None
-        return Content(span=span, data=data, media=self.media or "text/plain", where=self.where, charset=self.charset, target=self.target)
+        size, self._parts, self._size = self._size, [], 0
+        if self._kind.coded and self.spoiled and self._start == 0:
+            return None
+        return content(self._kind, self.side, self.target, self._start, data, size)
 
     def spoil(self) -> Content | None:
         """Bytes of it were lost: what came before is given as it stands; a coded rest cannot be decoded any more."""
         piece = self.take()
         self.spoiled = True
-        if self._coded:
+        if self._kind.coded:
             self.wanted = False
         return piece
 
 
 @lru_cache(2048)
-def _kind(content_type: bytes | None, coding: bytes | None, transfer: bytes | None) -> tuple[str, str | None, tuple[str, ...], bool]:
-    """Media type, charset, codings to be undone, and whether it may hold text: there are few kinds of bodies, and many bodies."""
+def _kind(content_type: bytes | None, coding: bytes | None, transfer: bytes | None) -> Kind:
+    """There are few kinds of bodies, and many bodies."""
     media, charset = media_type(content_type)
     coded = [c for c in tokens(coding) if c != "identity"]
     coded += [c for c in tokens(transfer) if c not in ("chunked", "identity", "trailers")]
-    return media, charset, tuple(coded), not media.startswith(_OPAQUE) or media.endswith("+xml")
+    return Kind(media, charset, tuple(coded), not media.startswith(_OPAQUE) or media.endswith("+xml"))
 
 
 def _binary(data: bytes) -> bool:
@@ -128,18 +147,17 @@ def _binary(data: bytes) -> bool:
     return sample.startswith(_MAGIC) or b"\0" in sample
 
 
-def framing(head: Head, side: Side, *, bodiless: bool) -> tuple[Mode, int]:
+def framing(fields: dict[bytes, bytes], side: Side) -> tuple[Mode, int]:
     """How a body is delimited (RFC 9112, 6.3), and its length where that is declared."""
-    if bodiless:
-        return Mode.HEAD, 0
-    coding = head.framing.get(b"transfer-encoding")
+    coding = fields.get(b"transfer-encoding")
     if coding is not None and b"chunked" in coding:
-        return Mode.CHUNK_LINE, 0
-    length = content_length(head)
+        return CHUNK_LINE, 0
+    declared = fields.get(b"content-length")
+    length = None if declared is None else content_length(declared)
     if length is not None:
-        return (Mode.FIXED, length) if length else (Mode.HEAD, 0)
+        return (FIXED, length) if length else (HEAD, 0)
     # A request without a length has no body; a response without one goes on until the connection closes.
-    return (Mode.CLOSE, 0) if side else (Mode.HEAD, 0)
+    return (CLOSE, 0) if side else (HEAD, 0)
 
 
 def chunk_size(line: bytes) -> int | None:

@@ -57,10 +57,10 @@ class Head:
 
     @property
     def framing(self) -> dict[bytes, bytes]:
-        """The fields that frame the message, by name, all in lower case; of several of one name the first."""
+        """The fields that frame the message, by name, all in lower case; of several of one name the first. Blanks may follow."""
         found = self._framing
         if found is None:
-            found = self._framing = {name: value.rstrip() for name, value in reversed(_FRAMING.findall(self.low))}
+            found = self._framing = dict(reversed(_FRAMING.findall(self.low)))
         return found
 
     def every(self, name: bytes) -> list[tuple[int, int]]:
@@ -100,12 +100,9 @@ class Head:
         return found
 
 
-def content_length(head: Head) -> int | None:
-    """The declared length; None where there is none. Repeated equal values are one, differing ones count as the first."""
-    value = head.framing.get(b"content-length")
-    if value is None:
-        return None
-    if b"," in value:
+def content_length(value: bytes) -> int | None:
+    """The declared length; None where it is none. Repeated equal values are one, differing ones count as the first."""
+    if not value.isdigit():
         value = value.split(b",")[0].strip()
     return int(value) if value.isdigit() and len(value) < 19 else None
 

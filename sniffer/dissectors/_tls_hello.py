@@ -17,6 +17,9 @@ _SNI, _GROUPS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE, _OLD_KEY_SHARE, _PSK =
 # A hello with more extensions than the registry has entries is no hello.
 _MAX_EXTENSIONS = 128
 _PAIR = struct.Struct(">HH").unpack_from
+_OVER = "a handshake field runs over the message's end"
+# What stands in a host name; anything else is shown as a question mark.
+_HOST = bytes(c if 33 <= c < 127 else 0x3F for c in range(256))
 
 
 @dataclass(slots=True)
@@ -52,17 +55,26 @@ class _Reader:
         self.at = 0
 
     def take(self, size: int) -> bytes:
-        end = self.at + size
+        start = self.at
+        self.at = end = start + size
         if end > len(self.data):
-            raise Malformed("a handshake field runs over the message's end")
-        taken, self.at = self.data[self.at : end], end
-        return taken
+            raise Malformed(_OVER)
+        return self.data[start:end]
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
+        start = self.at
+        self.at = end = start + size
+        if end > len(self.data):
+            raise Malformed(_OVER)
+        return int.from_bytes(self.data[start:end], "big")
 
     def vector(self, size: int) -> bytes:
-        return self.take(self.number(size))
+        """Bytes behind their length, a number of ``size`` bytes."""
+        start = self.at + size
+        self.at = end = start + int.from_bytes(self.data[self.at : start], "big")
+        if end > len(self.data):
+            raise Malformed(_OVER)
+        return self.data[start:end]
 
     def left(self) -> bool:
         return self.at < len(self.data)
@@ -80,11 +92,11 @@ def _extensions(reader: _Reader) -> list[tuple[int, bytes]]:
     at, end = 0, len(data)
     while at < end and len(found) < _MAX_EXTENSIONS:
         if at + 4 > end:
-            raise Malformed("a handshake field runs over the message's end")
+            raise Malformed(_OVER)
         kind, size = _PAIR(data, at)
         at += 4 + size
         if at > end:
-            raise Malformed("a handshake field runs over the message's end")
+            raise Malformed(_OVER)
         found.append((kind, data[at - size : at]))
     return found
 
@@ -101,16 +113,12 @@ def client_hello(body: bytes, *, cookie: bool = False) -> ClientHello:
     reader.vector(1)
     hello = ClientHello(version, session, suites, ())
     extensions = _extensions(reader)
-    hello.extensions = tuple(kind for kind, _ in extensions)
-    for kind, data in extensions:
-        if kind == _SNI:
-            hello.sni = _server_name(data)
-        elif kind == _ALPN and len(data) > 2:
-            hello.alpn = _protocols(data[2:])
-        elif kind == _VERSIONS and data:
-            hello.versions = _words(data[1:])
-        elif kind == _SIGNATURES and len(data) >= 2:
-            hello.signatures = _words(data[2:])
+    hello.extensions = tuple([kind for kind, _ in extensions])
+    get = dict(extensions).get
+    hello.sni = _server_name(get(_SNI, b""))
+    hello.alpn = _protocols(get(_ALPN, b"")[2:])
+    hello.versions = _words(get(_VERSIONS, b"")[1:])
+    hello.signatures = _words(get(_SIGNATURES, b"")[2:])
     return hello
 
 
@@ -119,7 +127,7 @@ def _server_name(data: bytes) -> str | None:
     if len(data) < 5 or data[2] != 0:
         return None
     name = data[5 : 5 + int.from_bytes(data[3:5], "big")][:255]
-    return "".join(chr(c) if 33 <= c < 127 else "?" for c in name) or None
+    return name.translate(_HOST).decode("ascii") or None
 
 
 def _protocols(data: bytes) -> tuple[bytes, ...]:

@@ -94,16 +94,17 @@ class Messages:
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """The messages that became whole."""
-        self._data += data
+        if self._data:
+            data = self._data + data
         found: list[tuple[int, bytes]] = []
-        at = 0
-        while len(self._data) - at >= 4:
-            size = int.from_bytes(self._data[at + 1 : at + 4], "big")
+        at, end = 0, len(data)
+        while end - at >= 4:
+            size = int.from_bytes(data[at + 1 : at + 4], "big")
             if size > self.MAX:
                 raise Malformed("a handshake message longer than the limit")
-            if len(self._data) - at - 4 < size:
+            if end - at - 4 < size:
                 break
-            found.append((self._data[at], self._data[at + 4 : at + 4 + size]))
+            found.append((data[at], data[at + 4 : at + 4 + size]))
             at += 4 + size
-        self._data = self._data[at:]
+        self._data = data[at:]
         return found

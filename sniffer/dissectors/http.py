@@ -8,11 +8,32 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from sniffer.dissectors._http_auth import Credentials, holds_secrets, short_login
-from sniffer.dissectors._http_body import MAX_CHUNK_LINE, PIECE, Body, Mode, chunk_size, framing
+from sniffer.dissectors._http_body import (
+    CHUNK,
+    CHUNK_END,
+    CHUNK_LINE,
+    CLOSE,
+    FIXED,
+    HEAD,
+    LOST,
+    MAX_CHUNK_LINE,
+    PIECE,
+    TRAILER,
+    Body,
+    chunk_size,
+    framing,
+    kind_of,
+    whole,
+)
 from sniffer.dissectors._http_head import METHODS, REQUEST, RESUME, STATUS, Head, end_of_head, tokens
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.errors import Malformed
 from sniffer.events import (
+    ACCEPTED,
+    CLIENT,
+    REJECTED,
+    SERVER,
+    UNKNOWN,
     Anomaly,
     ChallengeResponse,
     Content,
@@ -55,9 +76,9 @@ class _Sent:
 
     def tell(self, outcome: Outcome, proxied: Outcome | None = None) -> list[Event]:
         """What was said in the request, with what became of it; ``proxied`` is what became of what was meant for a proxy."""
-        told = self.events if outcome is Outcome.UNKNOWN and not proxied else [replace(e, outcome=proxied if proxied and _for_proxy(e) else outcome) for e in self.events]
+        told = self.events if outcome is UNKNOWN and not proxied else [replace(e, outcome=proxied if proxied and _for_proxy(e) else outcome) for e in self.events]
         if self.query:
-            span = Span(Side.CLIENT, self.at, self.at + len(self.query))
+            span = Span(CLIENT, self.at, self.at + len(self.query))
             told.append(Content(span=span, data=self.query, media="application/x-www-form-urlencoded", where="query string", outcome=outcome, target=self.target))
         return told
 
@@ -68,7 +89,7 @@ class _Way:
     __slots__ = ("body", "carry", "left", "mode", "next", "scanned", "start")
 
     def __init__(self) -> None:
-        self.mode = Mode.HEAD
+        self.mode = HEAD
         self.carry = b""
         self.start = 0  # stream offset of carry's first byte
         self.scanned = 0
@@ -92,7 +113,7 @@ class Http:
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         way = self._ways[side]
-        if offset > way.next and way.mode is Mode.FIXED:
+        if offset > way.next and way.mode is FIXED:
             self._skipped(way, offset - way.next)
         way.next = offset + len(data)
         if way.carry:
@@ -114,7 +135,7 @@ class Http:
     def _skipped(way: _Way, size: int) -> None:
         way.left = max(0, way.left - size)
         if not way.left:
-            way.mode, way.body = Mode.HEAD, None
+            way.mode, way.body = HEAD, None
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
         """Lost in a body of known length, the next message's place is still known; else it is looked for."""
@@ -123,20 +144,20 @@ class Http:
         events = self._forget()
         if way.body is not None and (piece := way.body.spoil()) is not None:
             self._give(side, piece, events)
-        if way.mode in (Mode.FIXED, Mode.CHUNK) and not way.carry and size <= way.left:
+        if way.mode in (FIXED, CHUNK) and not way.carry and size <= way.left:
             way.left -= size
             if not way.left:
-                way.mode = Mode.HEAD if way.mode is Mode.FIXED else Mode.CHUNK_END
-                if way.mode is Mode.HEAD:
+                way.mode = HEAD if way.mode is FIXED else CHUNK_END
+                if way.mode is HEAD:
                     way.body = None
-        elif way.mode is not Mode.CLOSE:
-            way.mode, way.body = Mode.LOST, None
+        elif way.mode is not CLOSE:
+            way.mode, way.body = LOST, None
         way.carry, way.scanned = b"", 0
         return events
 
     def close(self) -> Sequence[Event]:
         events: list[Event] = []
-        for side in (Side.CLIENT, Side.SERVER):
+        for side in (CLIENT, SERVER):
             body = self._ways[side].body
             if body is not None and (piece := body.take()) is not None:
                 self._give(side, piece, events)
@@ -152,14 +173,14 @@ class Http:
             if len(data) - at > MAX_HEAD:
                 return self._nonsense(way, side, "a head longer than the limit", len(data), offset, events)
             # A client may not wait for its tunnel, or the capture lack the answer: what follows CONNECT is the tunnel's.
-            tunnel = side is Side.CLIENT and self._sent and self._sent[-1].method == b"CONNECT"
+            tunnel = side is CLIENT and self._sent and self._sent[-1].method == b"CONNECT"
             if not way.scanned and not tunnel and not _plausible(data[at : at + 16], side):
                 return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
             way.scanned = len(data) - at
             way.carry, way.start = data[at:], offset + at
             return len(data)
         way.scanned = 0
-        said = self._request if side is Side.CLIENT else self._response
+        said = self._request if side is CLIENT else self._response
         after = said(data, at, line_end, body, offset, events)
         if after < 0:
             return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
@@ -170,7 +191,7 @@ class Http:
             raise Malformed(reason)
         events.append(Anomaly(span=Span(side, offset, offset + end), reason=reason))
         events.extend(self._forget())
-        way.mode, way.body, way.scanned = Mode.LOST, None, 0
+        way.mode, way.body, way.scanned = LOST, None, 0
         return end
 
     # ``data[at:end]`` is a head, its body begins at ``body``. They give where the next step begins, or -1 for no such head.
@@ -192,13 +213,13 @@ class Http:
         if b"p=" in query:
             waiting += short_login(target, offset + found.start(2))
         if len(self._sent) >= MAX_PENDING:
-            events += self._sent.popleft().tell(Outcome.UNKNOWN)
+            events += self._sent.popleft().tell(UNKNOWN)
         self._sent.append(_Sent(method, text, waiting, query if b"=" in query else b"", offset + found.start(2) + len(path) + 1))
         if head is None:
             self._ways[0].start = offset + body
             return body
-        after = self._begin(Side.CLIENT, head, text, data, body, offset, events, bodiless=method == b"CONNECT")
-        if after == body and self._ways[0].mode is Mode.HEAD and not holds_secrets(head) and end - found.end() <= _MAX_PLAIN_SIZE:
+        after = self._begin(CLIENT, head, text, data, body, offset, events, bodiless=method == b"CONNECT")
+        if after == body and self._ways[0].mode is HEAD and not holds_secrets(head) and end - found.end() <= _MAX_PLAIN_SIZE:
             _remember(data[found.end() : end])
         return after
 
@@ -217,46 +238,48 @@ class Http:
         sent = self._sent.popleft() if self._sent and not self._blind else None
         outcome = _outcome(status)
         if sent is not None and (sent.query or sent.events):
-            events += sent.tell(Outcome.UNKNOWN if status == 407 else outcome, _outcome(status, proxy=True))
+            events += sent.tell(UNKNOWN if status == 407 else outcome, _outcome(status, proxy=True))
         for cookie in cookies:
             events.append(replace(cookie, outcome=outcome))
         if status == 101 or (sent is not None and sent.method == b"CONNECT" and 200 <= status < 300):
             self._upgrade(head, status, offset + body, events)
             return body
         bodiless = status in (204, 304) or (sent is not None and sent.method == b"HEAD")
-        return self._begin(Side.SERVER, head, sent.target if sent else "", data, body, offset, events, bodiless=bodiless)
+        return self._begin(SERVER, head, sent.target if sent else "", data, body, offset, events, bodiless=bodiless)
 
     def _greet(self, head: Head, events: list[Event]) -> None:
         self._greeted = True
         start, end = head.find(b"server")
         if end > start:
             product, _, number = head.data[start:end][:100].decode("latin-1").partition("/")
-            events.append(Greeting(span=Span(Side.SERVER, head.start + start, head.start + end), product=product, version=number.split(" ")[0] or None))
+            events.append(Greeting(span=Span(SERVER, head.start + start, head.start + end), product=product, version=number.split(" ")[0] or None))
 
     def _upgrade(self, head: Head, status: int, after: int, events: list[Event]) -> None:
         """Another protocol (101) or a tunnel (CONNECT): the rest of both streams is not HTTP any more."""
         name = (tokens(head.framing.get(b"upgrade")) or [""])[0].partition("/")[0] if status == 101 else ""
         resume = self._ways[0].start
-        events.append(Upgrade(span=Span(Side.SERVER, head.start, after), to=name, status="granted", resume=(resume, after)))
+        events.append(Upgrade(span=Span(SERVER, head.start, after), to=name, status="granted", resume=(resume, after)))
 
     def _begin(self, side: Side, head: Head, target: str, data: bytes, at: int, offset: int, events: list[Event], *, bodiless: bool) -> int:
         """The body of a message begins at ``data[at]``; one that is there as a whole is taken at once."""
         way = self._ways[side]
-        mode, left = framing(head, side, bodiless=bodiless)
-        way.mode, way.left = mode, left
+        fields = head.framing
+        way.mode, way.left = mode, left = (HEAD, 0) if bodiless else framing(fields, side)
+        start = offset + at
         if not way.carry:
-            way.start = offset + at
-        if mode is Mode.HEAD:
+            way.start = start
+        if mode is HEAD:
             return at
-        body = Body(head, side, target)
-        if mode is Mode.FIXED and not body.wanted:
-            events.append(Skip(span=Span(side, offset + at, offset + at + left)))
-        if mode is Mode.FIXED and left <= len(data) - at and left <= PIECE:
-            if body.wanted and (piece := body.whole(offset + at, data[at : at + left])) is not None:
-                self._give(side, piece, events)
-            way.mode, way.left, way.start = Mode.HEAD, 0, offset + at + left
-            return at + left
-        way.body = body
+        kind = kind_of(fields)
+        if mode is FIXED:
+            if not kind.wanted:
+                events.append(Skip(span=Span(side, start, start + left)))
+            if left <= len(data) - at and left <= PIECE:
+                if (piece := whole(kind, side, target, start, data[at : at + left])) is not None:
+                    self._give(side, piece, events)
+                way.mode, way.left, way.start = HEAD, 0, start + left
+                return at + left
+        way.body = Body(kind, side, target)
         return at
 
     def _fixed(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
@@ -265,7 +288,7 @@ class Http:
         self._collect(way, side, offset + at, data[at : at + taken] if taken < len(data) else data, events)
         if not way.left:
             self._finish(way, side, events)
-            way.mode = Mode.HEAD
+            way.mode = HEAD
             way.start = offset + at + taken
         return at + taken
 
@@ -283,7 +306,7 @@ class Http:
 
     def _give(self, side: Side, piece: Content, events: list[Event]) -> None:
         """A response's content at once; a request's when its answer is known."""
-        if side is Side.CLIENT and self._sent and len(self._sent[-1].events) < 64:
+        if side is CLIENT and self._sent and len(self._sent[-1].events) < 64:
             self._sent[-1].events.append(piece)
         else:
             events.append(piece)
@@ -298,7 +321,7 @@ class Http:
         if size is None:
             return self._nonsense(way, side, "no chunk size where one was due", len(data), offset, events)
         way.left = size
-        way.mode = Mode.CHUNK if size else Mode.TRAILER
+        way.mode = CHUNK if size else TRAILER
         return end + 1
 
     def _chunk(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
@@ -306,13 +329,13 @@ class Http:
         way.left -= taken
         self._collect(way, side, offset + at, data[at : at + taken], events)
         if not way.left:
-            way.mode = Mode.CHUNK_END
+            way.mode = CHUNK_END
         return at + taken
 
     def _chunk_end(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
         if data[at : at + 1] == b"\r" and at + 1 == len(data):
             return at
-        way.mode = Mode.CHUNK_LINE
+        way.mode = CHUNK_LINE
         return at + 2 if data[at : at + 2] == b"\r\n" else at + 1 if data[at : at + 1] == b"\n" else at
 
     def _trailer(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
@@ -324,7 +347,7 @@ class Http:
             return self._nonsense(way, side, "a trailer longer than the limit", len(data), offset, events)
         if end - at <= 1 and data[at:end] in (b"", b"\r"):
             self._finish(way, side, events)
-            way.mode = Mode.HEAD
+            way.mode = HEAD
             way.start = offset + end + 1
         return end + 1
 
@@ -337,12 +360,12 @@ class Http:
         found = RESUME.search(data, at)
         if found is None:
             return len(data)
-        way.mode = Mode.HEAD
+        way.mode = HEAD
         return found.start()
 
     def _forget(self) -> list[Event]:
         """Pending requests get no answer that could be told from another's."""
-        events = [event for sent in self._sent for event in sent.tell(Outcome.UNKNOWN)]
+        events = [event for sent in self._sent for event in sent.tell(UNKNOWN)]
         self._sent.clear()
         self._credentials.forget()
         self._blind = True
@@ -366,15 +389,15 @@ def _for_proxy(event: Event) -> bool:
 def _outcome(status: int, *, proxy: bool = False) -> Outcome:
     """What a status says of the credentials sent; a proxy has let through what the origin refuses with 401 (RFC 9110, 11.7)."""
     if proxy and status in (401, 403, 404):
-        return Outcome.UNKNOWN if status == 403 else Outcome.ACCEPTED
+        return UNKNOWN if status == 403 else ACCEPTED
     if status in (401, 403, 407):
-        return Outcome.REJECTED
-    return Outcome.ACCEPTED if 200 <= status < 400 else Outcome.UNKNOWN
+        return REJECTED
+    return ACCEPTED if 200 <= status < 400 else UNKNOWN
 
 
 def _plausible(start: bytes, side: Side) -> bool:
     """Whether bytes could be the beginning of a start line."""
-    if side is Side.SERVER:
+    if side is SERVER:
         return b"HTTP/1."[: len(start)] == start[:7]
     word = start.split(b" ", 1)[0].split(b"\r", 1)[0]
     return bool(word) and all(33 <= c < 127 for c in word)

@@ -53,20 +53,23 @@ class TlsRecords:
             events += self._old_hello(buffer, side)
             if not self._records[side] or self._said:
                 return events
-        while (head := buffer.peek(5)) is not None:
-            kind, size = head[0], head[3] << 8 | head[4]
-            if kind not in _KINDS or (head[1] != 3 and head[1:3] != _TLCP) or size > MAX_RECORD:
+        held, at = buffer.window()
+        end, start = len(held), buffer.start
+        while end - at >= 5:
+            kind, size = held[at], held[at + 3] << 8 | held[at + 4]
+            if kind not in _KINDS or (held[at + 1] != 3 and held[at + 1 : at + 3] != _TLCP) or size > MAX_RECORD:
                 raise Malformed("no TLS record where one was due")
-            start = buffer.start
             if kind == APPLICATION and not self._handshake.null and not self._awaits(side, start):
                 # Nothing in it can be read: no need to wait for the whole of it.
                 events += self._established(Span(side, start, start + 5))
                 return events
-            record = buffer.take(5 + size)
-            if record is None:
+            if end - at - 5 < size:
                 break
+            buffer.skip(5 + size)
             self._records[side] += 1
-            events += self._record(kind, record[5:], Span(side, start, buffer.start))
+            events += self._record(kind, held[at + 5 : at + 5 + size], Span(side, start, start + 5 + size))
+            at += 5 + size
+            start += 5 + size
             if self._said and not self._handshake.null:
                 return events
         if self._seen > MAX_HANDSHAKE and not self._handshake.null:

@@ -28,10 +28,10 @@ MAX_MARKS = 128
 # a hello that was pipelined behind STARTTLS, not a bulk transfer.
 MAX_REPLAY = 16 * 1024
 
-SIDES = (Side.CLIENT, Side.SERVER)
+SIDES = tuple(Side)
 
-# (offset of the first byte, sizes of the packets or None for one, their frames, their times)
-Mark = tuple[int, "list[int] | None", "list[int]", "list[int]"]
+# Offset of the first byte, sizes of the packets, their frames, their times; of a single packet None, its frame, its time.
+Mark = tuple[int, "list[int]", "list[int]", "list[int]"] | tuple[int, None, int, int]
 Held = tuple[Side, int, bytes, int]
 # What a flow that is done holds: the same few empty things for all of them. Nobody adds to them, for nothing is fed to it.
 _NOTHING: tuple[list[Mark], list[Mark]] = ([], [])
@@ -130,7 +130,7 @@ class Flow:
         for mark in reversed(marks):
             if mark[0] <= span.start:
                 return _within(mark, span.start)
-        return (marks[0][2][0], marks[0][3][0]) if marks else (0, 0)
+        return _within(marks[0], 0) if marks else (0, 0)
 
     # Inside.
 
@@ -304,9 +304,9 @@ class Flow:
 
 
 def _within(mark: Mark, offset: int) -> tuple[int, int]:
+    if mark[1] is None:
+        return mark[2], mark[3]
     start, sizes, frames, times = mark
-    if sizes is None:
-        return frames[0], times[0]
     last = len(frames) - 1
     for i, size in enumerate(sizes):
         start += size

@@ -91,7 +91,7 @@ class SlowPath:
             if flow.done:
                 continue
             if data:
-                self.turns.hand(flow, side, offset, data, None, [frame], [time])
+                self.turns.hand(flow, side, offset, data, None, frame, time)
             else:
                 self.gaps += 1
                 self.gap_bytes += size

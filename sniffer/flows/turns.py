@@ -67,25 +67,25 @@ class Turns:
             if flow.done or until <= flow.skip[side]:
                 continue
             if count == 1:
-                self.hand(flow, side, offset, bytes(buffer[lows[begin] : highs[begin]]), None, frames[begin:stop], times[begin:stop])
+                self.hand(flow, side, offset, bytes(buffer[lows[begin] : highs[begin]]), None, frames[begin], times[begin])
             elif until - offset <= MAX_TURN:
                 data = b"".join([buffer[low:high] for low, high in zip(lows[begin:stop], highs[begin:stop], strict=True)])
                 self.hand(flow, side, offset, data, sizes[begin:stop], frames[begin:stop], times[begin:stop])
             else:
                 for i in range(begin, stop):
-                    self.hand(flow, side, offset, bytes(buffer[lows[i] : highs[i]]), None, frames[i : i + 1], times[i : i + 1])
+                    self.hand(flow, side, offset, bytes(buffer[lows[i] : highs[i]]), None, frames[i], times[i])
                     offset += sizes[i]
 
     @staticmethod
-    def hand(flow: Flow, side: int, offset: int, data: bytes, sizes: list[int] | None, frames: list[int], times: list[int]) -> None:
-        """Give a flow the part of a turn that it has not asked to skip."""
+    def hand(flow: Flow, side: int, offset: int, data: bytes, sizes: list[int] | None, frames: list[int] | int, times: list[int] | int) -> None:
+        """Give a flow the part of a turn that it has not asked to skip. See ``flow.Mark``."""
         start, skip = offset, flow.skip[side]
         if skip > offset:
             data = data[skip - offset :]
             if not data:
                 return
             offset = skip
-        flow.feed(side, offset, data, (start, sizes, frames, times))
+        flow.feed(side, offset, data, (start, sizes, frames, times))  # type: ignore[arg-type]
 
     def datagrams(self, packets: Packets, batch: Batch, slot: Slots, side: Column) -> None:
         r = np.flatnonzero((batch.protocol == UDP) & (batch.size > 0) & self.table.wanted[slot])
@@ -102,7 +102,7 @@ class Turns:
                 continue
             offset = int(offsets[row, which])
             offsets[row, which] = offset + size
-            flow.feed(which, offset, bytes(buffer[at : at + size]), (offset, None, [frame], [time]))
+            flow.feed(which, offset, bytes(buffer[at : at + size]), (offset, None, frame, time))
 
     def flow(self, row: int) -> Flow:
         """The object of a row, made."""
