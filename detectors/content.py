@@ -28,7 +28,11 @@ def _look(event: Content, context: Context) -> Iterable[Candidate]:
     if (event.charset is not None and event.charset != "utf-8") or data[:1] == b"\xff" or b"\0" in data[:4]:
         data = as_utf8(event)
     # Values of a form are looked at as typed; its fields are read from the wire's form below.
-    text = unquote_to_bytes(data.replace(b"+", b" ")) if told is Media.FORM and (b"%" in data or b"+" in data) else data
+    text = data
+    if told is Media.FORM:
+        text = data.replace(b"+", b" ")
+        if b"%" in text:
+            text = unquote_to_bytes(text)
     hits = scan(text)
     if not hits and (not event.name or told is Media.FORM):
         return ()

@@ -144,7 +144,10 @@ class Channel(Struct):
 
     @property
     def why(self) -> str:
-        verdict = self.encryption
+        return self.reason(self.encryption)
+
+    def reason(self, verdict: Encryption) -> str:
+        """Why ``verdict``, which is the channel's ``encryption``."""
         if verdict is Encryption.MIXED:
             parts = sorted(((n, str(v)) for v, (n, _) in self.verdicts.items() if n > 0), reverse=True)
             return ", ".join(f"{n} {v}" for n, v in parts)

@@ -233,7 +233,8 @@ class Team(Reading):
         unknown = owner < 0
         if unknown.any():
             new = np.flatnonzero(np.bincount(bucket[unknown]))
-            self._owner[new] = np.searchsorted(self._shares(), np.random.default_rng(int(new[0])).random(len(new)), "right")
+            # The hash is keyed anew in every run: a bucket's own number is as good as one drawn.
+            self._owner[new] = np.searchsorted(self._shares(), new / (1 << _BUCKET_BITS), "right")
             owner = self._owner[bucket]
         return owner
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from sniffer.channels import Ended
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from sniffer.flows.table import Slots, Table
 
 Paths = dict[int, tuple[str, ...]]
-_NAMES = ("client_high", "client_low", "server_high", "server_low", "client_port", "server_port", "protocol", "path", "first", "last", "packets", "bytes")
+_NAMES = ("client_high", "client_low", "server_high", "server_low", "client_port", "server_port", "protocol")
 
 
 def ended_row(table: Table, paths: Paths, slot: int) -> Ended:
@@ -25,10 +26,8 @@ def ended_row(table: Table, paths: Paths, slot: int) -> Ended:
 
 def ended(table: Table, paths: Paths, slots: Slots) -> list[Ended]:
     """Many rows at once."""
-    rows = zip(slots.tolist(), *(getattr(table, name)[slots].tolist() for name in _NAMES), strict=True)
-    return [_ended(row, paths) for row in rows]
-
-
-def _ended(row: tuple[Any, ...], paths: Paths) -> Ended:
-    path, first, last, packets, size = row[8:]
-    return Ended(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], paths.get(path, ()), first, last, tuple(packets), tuple(size))
+    columns: list[Iterable[Any]] = [slots.tolist(), *(getattr(table, name)[slots].tolist() for name in _NAMES)]
+    columns.append([paths.get(path, ()) for path in table.path[slots].tolist()])
+    columns += [table.first[slots].tolist(), table.last[slots].tolist()]
+    columns += [zip(*column[slots].T.tolist(), strict=True) for column in (table.packets, table.bytes)]
+    return list(map(Ended._make, zip(*columns, strict=True)))

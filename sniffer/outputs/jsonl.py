@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import marshal
+import re
+from json.encoder import encode_basestring_ascii
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -26,13 +28,21 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 def line(row: dict[str, Any]) -> str:
     """One object as one line, without its end. ASCII only: no terminal, log or line-splitter can be led astray by what
-    the wire holds. The quick encoder leaves other characters as they are: then the other one escapes them.
+    the wire holds. The quick encoder leaves other characters as they are: then they are escaped.
     """
     try:
-        text = orjson.dumps(row)
+        text = orjson.dumps(row).decode()
     except (TypeError, orjson.JSONEncodeError):  # numbers beyond 64 bits, lone surrogates
         return _encode(row)
-    return text.decode() if text.isascii() else _encode(row)
+    return text if text.isascii() else _WIDE.sub(_escaped, text)
+
+
+_WIDE = re.compile(r"[^\0-\x7f]+")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """As RFC 8259, section 7, has it."""
+    return encode_basestring_ascii(found[0])[1:-1]
 
 
 # Findings and channels as lines, each with what it is put in order by.

@@ -97,6 +97,7 @@ def _end(end: tuple[str, int]) -> dict[str, Any]:
 
 def channel(row: Channel) -> dict[str, Any]:
     """One row of the ledger. ``tls`` is null where no handshake was seen."""
+    verdict = row.encryption
     record: dict[str, Any] = {
         "type": "channel",
         "schema": SCHEMA,
@@ -107,8 +108,8 @@ def channel(row: Channel) -> dict[str, Any]:
         "transport": row.transport,
         "protocol": row.protocol,
         "tier": row.tier,
-        "encryption": row.encryption.value,
-        "why": row.why,
+        "encryption": str(verdict),
+        "why": row.reason(verdict),
         "sessions": row.sessions,
         "bytes": {"client": row.client_bytes, "server": row.server_bytes},
         "findings": _counted(row.findings) if row.findings else {},
