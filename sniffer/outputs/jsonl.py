@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import marshal
 import re
+from itertools import islice
 from json.encoder import encode_basestring_ascii
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TextIO
@@ -37,6 +38,8 @@ def line(row: dict[str, Any]) -> str:
     return text if text.isascii() else _WIDE.sub(_escaped, text)
 
 
+# Lines written in one call: each call takes as long as making a line.
+_AT_ONCE = 1000
 _WIDE = re.compile(r"[^\0-\x7f]+")
 
 
@@ -67,4 +70,6 @@ def lines(session: Reading, *, reveal: bool = False) -> Iterable[str]:
 
 
 def write(session: Reading, out: TextIO, *, reveal: bool = False) -> None:
-    out.writelines(text + "\n" for text in lines(session, reveal=reveal))
+    texts = iter(lines(session, reveal=reveal))
+    while some := list(islice(texts, _AT_ONCE)):
+        out.write("\n".join((*some, "")))
