@@ -16,8 +16,7 @@ import pickle
 import secrets
 import signal
 import time
-import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sniffer import transport
+from sniffer.boundary import Boundary
 from sniffer.capture.window import SIZE
 from sniffer.cycles import rare_collections
 from sniffer.decode.packets import Packets
@@ -32,7 +32,7 @@ from sniffer.pipes import Pipe
 from sniffer.reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sniffer.channels import Channel
     from sniffer.findings import Finding
@@ -327,18 +327,14 @@ def _work(make: Callable[[], Session], slots: list[_Slot], me: _Member) -> None:
         me.answers.send(transport.dumps(session.conclude()))
 
 
-class _to_the_end:
+@contextmanager
+def _to_the_end() -> Iterator[None]:
     """What stands under it is the rest of a forked process, which ends there: nothing of its parent's may be run after it,
     and taking a session apart would keep the reader waiting.
     """
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None and not isinstance(error, BrokenPipeError):  # that is the reader, gone
-            traceback.print_exception(error)
-        os._exit(error is not None)
+    with Boundary("a worker process"), suppress(BrokenPipeError):  # that is the reader, gone
+        yield
+    os._exit(0)
 
 
 def _await(process: int) -> None:

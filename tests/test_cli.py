@@ -69,11 +69,16 @@ def test_exit_codes(tmp_path: Path):
     assert any(r["type"] == "finding" for r in rows(done))
 
 
-@pytest.mark.parametrize("arguments", [(), ("scan",), ("frobnicate",), ("scan", "--format", "xml", "x"), ("scan", "--fail-on", "sometimes", "x"), ("scan", "--filter", "port banana", str(FTP))])
+@pytest.mark.parametrize("arguments", [(), ("scan",), ("frobnicate",), ("scan", "--format", "xml", "x"), ("scan", "--fail-on", "sometimes", "x"), ("scan", "--filter", "port banana", str(FTP)), ("scan", "--jobs", "0", str(FTP)), ("scan", "--jobs", "many", str(FTP))])
 def test_wrong_usage_is_2(arguments):
     done = cleartap(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_number_of_jobs_is_told_in_words():
+    """argparse would name the function that reads it."""
+    assert "a number from 1 to 64 is wanted, not '0'" in cleartap("scan", "--jobs", "0", FTP).stderr
 
 
 def test_unreadable_input_is_3_and_one_clear_line(tmp_path: Path):

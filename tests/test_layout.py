@@ -39,8 +39,9 @@ ALLOWED = {
     "installation": set(),
     "cycles": set(),
     "pipes": set(),
+    "boundary": {"errors", "outputs"},
     "reading": BASE | {"cycles", "capture", "decode", "summary", "channels"},  # channels, findings: the types of what was read
-    "team": BASE | {"cycles", "capture", "decode", "transport", "pipes", "reading", "session", "dissectors", "detectors", "channels", "collect"},
+    "team": BASE | {"boundary", "cycles", "capture", "decode", "transport", "pipes", "reading", "session", "dissectors", "detectors", "channels", "collect"},
     "session": BASE | {"reading", "summary", "decode", "flows", "dissectors", "detectors", "channels", "collect", "posture"},
     "ruleset": BASE | {"detectors", "dissectors", "posture", "alerting"},
     "scanning": BASE | {"session", "team", "reading", "capture", "decode", "channels", "installation"},

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -171,6 +173,28 @@ def test_nobody_is_left_to_follow():
     session.scan([str(PCAPS / "demo.pcap")])
     assert session.summary.problems == ["a worker process was ended from outside: what it had read is lost"]
     assert list(session.findings) == []
+
+
+def test_a_fault_of_a_member_shows_no_value(tmp_path):
+    """Its traceback is told by kind and place: an exception's text may hold bytes from the wire."""
+    program = """
+from sniffer.session import Session
+from sniffer.team import Team
+
+
+class Broken(Session):
+    def follow(self, packets, paths, now):
+        raise KeyError("Canary-Secret-4711")
+
+
+reading = Team(2, lambda: Broken(b"k" * 32))
+reading.scan([%r])
+print(reading.summary.problems)
+"""
+    done = subprocess.run([sys.executable, "-c", program % str(PCAPS / "demo.pcap")], cwd=PCAPS.parent, capture_output=True, text=True, check=True)
+    assert "a worker process was ended" in done.stdout
+    assert "KeyError" in done.stderr
+    assert "Canary" not in done.stderr + done.stdout
 
 
 def test_nothing_to_read_leaves_no_process(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentTypeError
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -33,10 +34,9 @@ def add_input(command: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MAX_JOBS:
-        raise ValueError
-    return number
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_JOBS:
+        raise ArgumentTypeError(f"a number from 1 to {MAX_JOBS} is wanted, not {text!r}")
+    return int(text)
 
 
 def _jobs(paths: list[str]) -> int:

@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     # One thread until privileges are given up: the numeric library starts one a processor otherwise, and gains us nothing.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from sniffer.watch.boundary import Boundary
+    from sniffer.boundary import Boundary
 
     with Boundary("watch"):
         try:

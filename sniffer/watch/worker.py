@@ -8,14 +8,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sniffer import transport
+from sniffer.boundary import Boundary
 from sniffer.capture.privileges import no_dumps
 from sniffer.cycles import rare_collections
 from sniffer.decode.filter import compile_filter
-from sniffer.watch.boundary import Boundary
 from sniffer.watch.merge import Merger
 from sniffer.watch.messages import STOP, Link, Message
 from sniffer.watch.pipe import Outbox
 from sniffer.watch.shedding import Shedder, SheddingSession
+from sniffer.watch.standing import Pulse
 
 if TYPE_CHECKING:
     import socket
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sniffer.capture.frames import Frames
     from sniffer.capture.live import LiveSource
     from sniffer.watch.messages import Plan
+    from sniffer.watch.standing import Clocks
 
 # Between reports (seconds): a finding is with the parent within a quarter of the two seconds that are promised.
 REPORT_EVERY = 0.5
@@ -37,12 +39,14 @@ MAX_BATCHES = 16
 GATHER, ROOMY = 0.05, 0.1
 # What a parent that stops is given to take the last report (seconds).
 LAST_WORD = 10.0
+# Standstills kept until they can be told: each is seconds long, and so is hardly ever more than one between two reports.
+MAX_STOOD = 100
 
 
 class Worker:
     """The loop. One message is under way at most; what comes up meanwhile the session keeps, merged and bounded."""
 
-    def __init__(self, plan: Plan, parent: socket.socket) -> None:
+    def __init__(self, plan: Plan, parent: socket.socket, clocks: Clocks | None = None) -> None:
         self._plan = plan
         self._parent = parent
         self._outbox = Outbox(parent)
@@ -59,6 +63,8 @@ class Worker:
         self._clock = Clock()
         self._reported = 0.0
         self._stop = False
+        self._pulse = Pulse(clocks)
+        self._stood: list[tuple[int, int]] = []
 
     def run(self) -> None:
         """Until the parent says stop or is gone, or every source has ended."""
@@ -66,12 +72,19 @@ class Worker:
             ended = all(getattr(source, "ended", False) for source in self._sources)
             if ended:
                 break
+            self._feel()
             if not self._batches():
                 self.session.tick(self._clock.now())
             self._report_when_due()
             if self._rings and max(ring.fill for ring in self._rings) < ROOMY:
                 time.sleep(GATHER)
         self._finish()
+
+    def _feel(self) -> None:
+        """Note when we stood still. That the machine slept the parent sees itself, once for all."""
+        missed = self._pulse.beat()
+        if missed is not None and missed.stood and len(self._stood) < MAX_STOOD:
+            self._stood.append((missed.until - missed.stood, missed.until))
 
     def _batches(self) -> bool:
         """Read until nothing is there, or for a while; False when nothing came at all."""
@@ -145,7 +158,8 @@ class Worker:
         self.session.step = step
         report = self.session.report(self._clock.now())
         report.stages["capture"], self._captured = self._captured, 0.0
-        return Message(self._plan.number, self._plan.generation, report, links, step, late, time.time_ns(), last)
+        stood, self._stood = tuple(self._stood), []
+        return Message(self._plan.number, self._plan.generation, report, links, step, late, time.time_ns(), last, stood)
 
     def _link(self, i: int) -> Link:
         source = self._sources[i]
@@ -154,6 +168,7 @@ class Worker:
 
     def _finish(self) -> None:
         """Every flow ends; the last report is handed over, waiting for the parent now that nothing is captured."""
+        self._feel()
         self._empty()
         held = self._merger.flush()
         if held is not None:

@@ -369,12 +369,12 @@ def test_signals_are_words():
 
 
 def test_a_fault_of_our_own_shows_its_place_and_no_value():
-    code = "from sniffer.watch.boundary import Boundary\nwith Boundary('it'):\n    int('hunter2-canary')"
+    code = "from sniffer.boundary import Boundary\nwith Boundary('it'):\n    int('hunter2-canary')"
     _shows_no_value(code, "it ended by a fault of its own: ValueError", 70)
 
 
 def test_nor_does_one_in_a_thread():
-    code = "import threading\nfrom sniffer.watch.boundary import Boundary\nwith Boundary('it'):\n    t = threading.Thread(target=lambda: int('hunter2-canary'), name='reads')\n    t.start()\n    t.join()"
+    code = "import threading\nfrom sniffer.boundary import Boundary\nwith Boundary('it'):\n    t = threading.Thread(target=lambda: int('hunter2-canary'), name='reads')\n    t.start()\n    t.join()"
     _shows_no_value(code, "it, reads ended by a fault of its own: ValueError", 0)
 
 
