@@ -30,7 +30,7 @@ _FINDINGS_AND_ID = f"SELECT {_COLUMNS}, f.id {_FROM}"
 
 
 class Interval(NamedTuple):
-    """A time that was not watched, in nanoseconds since the epoch, and why: ``stopped``, ``killed``, ``state lost`` …"""
+    """A time that was not watched, in nanoseconds since the epoch, and why: ``stopped``, ``killed``, ``machine slept`` …"""
 
     start: int
     until: int

@@ -65,6 +65,7 @@ class Accounts:
         self._active: dict[int, int] = {}
         self._at: dict[int, int] = dict.fromkeys(range(workers), clock)  # when each worker made its last report
         self._unread: list[Interval] = []
+        self._stood = 0  # up to when a standstill is on record
         self._restarts = self._told_restarts = 0
         for name in self._links:
             status.links[name] = LinkStatus(name)
@@ -111,6 +112,25 @@ class Accounts:
         self._metrics.capture(link.name, part.packets - part.lost, part.bytes, part.dropped, worker=message.number)
         shown = self._status.links[link.name]
         shown.last = max(shown.last, link.last)
+
+    def stood(self, message: Message) -> list[Interval]:
+        """When a worker did not read because it was stopped, for the record. What stops all of them is told by each and recorded once."""
+        found = []
+        for start, until in message.stood:
+            start, self._stood = max(start, self._stood), max(until, self._stood)
+            if until > start:
+                found.append(Interval(start, until, f"worker {message.number} stood still"))
+        self._unread += found
+        return found
+
+    def slept(self, start: int, until: int) -> None:
+        """The machine slept, and nothing was read (nanoseconds since the epoch)."""
+        self._unread.append(Interval(start, until, "machine slept"))
+
+    def forgive(self, nanoseconds: int) -> None:
+        """For so long nobody listened: that makes no link silent."""
+        for rate in self._links.values():
+            rate.heard += nanoseconds
 
     def omitted(self, count: int) -> None:
         """Findings and channels that the parent had no room for."""

@@ -51,3 +51,4 @@ class Message:
     late: float  # seconds between the wire and us
     at: int  # when it was made (nanoseconds since the epoch): all that was read before is in it, or in one before it
     last: bool = False  # the worker has ended as it was told
+    stood: tuple[tuple[int, int], ...] = ()  # from when to when (nanoseconds since the epoch) it read nothing because it was stopped

@@ -113,6 +113,10 @@ class Receivers:
         stuck = [name for name, (_, since) in self._moved.items() if name in self.stats and now - since >= WEDGED_AFTER]
         return sorted({*stuck, *self._delivery.dead()})
 
+    def forgive(self, seconds: float) -> None:
+        """For so long nobody sent anything: that wedges no receiver."""
+        self._moved = {name: (sent, since + seconds) for name, (sent, since) in self._moved.items()}
+
     def failing(self) -> bool:
         """Whether all that waits, waits for receivers whose last attempts failed."""
         waiting = [(name, stat) for name, stat in self.stats.items() if stat.queued]

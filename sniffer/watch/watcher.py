@@ -21,6 +21,7 @@ from sniffer.watch.opening import give_up, reachable
 from sniffer.watch.receivers import Receivers, needs_anew, open_sinks
 from sniffer.watch.recorder import Recorder, Said
 from sniffer.watch.signals import Signals
+from sniffer.watch.standing import Pulse
 from sniffer.watch.status import Status
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sniffer.watch.crew import Place
     from sniffer.watch.messages import Message
     from sniffer.watch.sources import SourcePlan
+    from sniffer.watch.standing import Clocks, Missed
     from sniffer.watch.view import View
 
 # How long one wait for workers and signals lasts, and how often all else is looked at (seconds).
@@ -56,7 +58,7 @@ class Watcher:
 
     def __init__(
         self, config: Config, shares: Sequence[tuple[SourcePlan, ...]], sinks: Sequence[Sink], key: bytes, view: View,
-        *, reread: Callable[[], Config], filter: str = "", hold: bool = False,
+        *, reread: Callable[[], Config], filter: str = "", hold: bool = False, clocks: Clocks | None = None,
     ) -> None:  # fmt: skip
         self._config, self._key, self._view, self._reread, self._hold = config, key, view, reread, hold
         self.status = Status(started=time.time())
@@ -71,6 +73,7 @@ class Watcher:
             self._endpoint = Endpoint(self.metrics, config.metrics.listen, config.metrics.web_config, self.healthy, self.ready)
         self._notifier = Notifier()
         self._turned = self._there = time.monotonic()
+        self._pulse = Pulse(clocks)
         self._ticked = self._pruned = 0.0
         self._problems: dict[str, str | None] = {}
         self._bugs: set[str] = set()
@@ -204,13 +207,33 @@ class Watcher:
         poll.poll(WAIT * 1000)
         signals.clear()
         self._turned = time.monotonic()
+        missed = self._pulse.beat()
+        if missed is not None:
+            self._missed(missed)
         self._crew.hear(self._take, self._lost)
         if self._turned - self._ticked >= TICK:
             self._ticked = self._turned
             self._tick()
 
+    def _missed(self, missed: Missed) -> None:
+        """We did not run for a while. What crossed while the machine slept nobody saw; whether workers stood still as we did, they say."""
+        self._crew.forgive()
+        self._accounts.forgive(missed.stood)
+        self._receivers.forgive(missed.stood / 1e9)
+        self._recorder.alerting.skip(missed.stood)  # what the clock gained while it slept the recorder sees itself
+        if missed.slept:
+            self._accounts.slept(missed.until - missed.slept, missed.until)
+            self._unseen(missed.slept, "machine slept", "sleep")
+
+    def _unseen(self, nanoseconds: int, reason: str, key: str) -> None:
+        text = f"not watched for {nanoseconds / 1e9:,.1f} s ({reason})"
+        self._view.note(text, bad=True)
+        self._journal.say(Said("capture/unwatched", key, True, text))
+
     def _take(self, message: Message) -> None:
         self._accounts.take(message)
+        for start, until, reason in self._accounts.stood(message):
+            self._unseen(until - start, reason, "standstill")
         self._recorder.take(message.report)
         for place in message.report.summary.bugs.keys() - self._bugs:
             self._bugs.add(place)  # as many as there are lines of ours
