@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sniffer.flows.batch import ACK, FIN, MASK, RST, SYN
 from sniffer.flows.reassembly import Piece, Receiver, distance
+from sniffer.flows.turns import hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ class SlowPath:
             if flow.done:
                 continue
             if data:
-                self.turns.hand(flow, side, offset, data, None, frame, time)
+                hand(flow, side, data, (offset, None, frame, time))
             else:
                 self.gaps += 1
                 self.gap_bytes += size

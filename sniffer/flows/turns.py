@@ -16,12 +16,24 @@ if TYPE_CHECKING:
     from sniffer.decode.packets import Packets
     from sniffer.flows.batch import Batch, Column
     from sniffer.flows.engine import Engine
+    from sniffer.flows.flow import Mark
     from sniffer.flows.table import Slots, Table
 
 # Bytes joined into one call of a dissector; larger turns are cut so that nobody needs to hold more.
 MAX_TURN = 256 * 1024
 # Turns of a flow in one batch that are read before it is asked again whether anybody wants the rest: a TLS handshake.
 EARLY_TURNS = 4
+
+
+def hand(flow: Flow, side: int, data: bytes, mark: Mark) -> None:
+    """Give a flow the part of a turn that it has not asked to skip."""
+    offset, skip = mark[0], flow.skip[side]
+    if skip > offset:
+        data = data[skip - offset :]
+        if not data:
+            return
+        offset = skip
+    flow.feed(side, offset, data, mark)
 
 
 class Turns:
@@ -67,25 +79,14 @@ class Turns:
             if flow.done or until <= flow.skip[side]:
                 continue
             if count == 1:
-                self.hand(flow, side, offset, bytes(buffer[lows[begin] : highs[begin]]), None, frames[begin], times[begin])
+                hand(flow, side, bytes(buffer[lows[begin] : highs[begin]]), (offset, None, frames[begin], times[begin]))
             elif until - offset <= MAX_TURN:
                 data = b"".join([buffer[low:high] for low, high in zip(lows[begin:stop], highs[begin:stop], strict=True)])
-                self.hand(flow, side, offset, data, sizes[begin:stop], frames[begin:stop], times[begin:stop])
+                hand(flow, side, data, (offset, sizes[begin:stop], frames[begin:stop], times[begin:stop]))
             else:
                 for i in range(begin, stop):
-                    self.hand(flow, side, offset, bytes(buffer[lows[i] : highs[i]]), None, frames[i], times[i])
+                    hand(flow, side, bytes(buffer[lows[i] : highs[i]]), (offset, None, frames[i], times[i]))
                     offset += sizes[i]
-
-    @staticmethod
-    def hand(flow: Flow, side: int, offset: int, data: bytes, sizes: list[int] | None, frames: list[int] | int, times: list[int] | int) -> None:
-        """Give a flow the part of a turn that it has not asked to skip. See ``flow.Mark``."""
-        start, skip = offset, flow.skip[side]
-        if skip > offset:
-            data = data[skip - offset :]
-            if not data:
-                return
-            offset = skip
-        flow.feed(side, offset, data, (start, sizes, frames, times))  # type: ignore[arg-type]
 
     def datagrams(self, packets: Packets, batch: Batch, slot: Slots, side: Column) -> None:
         r = np.flatnonzero((batch.protocol == UDP) & (batch.size > 0) & self.table.wanted[slot])
