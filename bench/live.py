@@ -19,8 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.lab import PORT, ROOT, Wire, cleartap, end, inside, missing, until
-from bench.soak import folder_for_all
+from bench.lab import PORT, ROOT, Wire, end, inside, missing, until
+from bench.watch import Watch, folder_for_all
 
 RATES = (25_000, 50_000, 100_000, 150_000, 200_000, 300_000, 400_000, 0)
 # A rate counts as read without loss below so many lost in a million.
@@ -65,22 +65,17 @@ def send(wire: Wire, capture: Path, rate: int, seconds: float, packets: int) -> 
 
 
 def ours(wire: Wire, folder: Path, capture: Path, rate: int, seconds: float, packets: int, more: list[str]) -> Step:
-    log = folder / f"log-{rate}"
-    state = folder / "state" / f"s{rate}.sqlite"
-    command = cleartap("watch", "-i", PORT, "--state", str(state), "--metrics", "", *more)
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, "CLEARTAP_KEY_FILE": str(folder / "key")}, start_new_session=True)
-    if not until(lambda: "watching " in log.read_text(), 30):
-        raise RuntimeError(log.read_text())
+    watch = Watch(folder, "-i", PORT, "--metrics", "", *more, name=f"at-{rate}").start_reading()
+    process = watch.process
     before, cpu = arrived(), used(process.pid)
     taken = send(wire, capture, rate, seconds, packets)
     offered = arrived() - before
     until(lambda: _idle(process.pid), 30, 0.5)
     cpu = used(process.pid) - cpu
     end(process, 60)
-    found = re.search(r": ([\d,]+) packets read, ([\d,]+) dropped by the kernel, ([\d,]+) lost", log.read_text())
+    found = re.search(r": ([\d,]+) packets read, ([\d,]+) dropped by the kernel, ([\d,]+) lost", watch.log())
     if not found:
-        raise RuntimeError(log.read_text())
+        raise RuntimeError(watch.log())
     read, dropped, _ = (int(number.replace(",", "")) for number in found.groups())
     return Step(rate, taken, offered, read, dropped, cpu)
 
@@ -129,7 +124,7 @@ def tcpdump(wire: Wire, capture: Path, rate: int, seconds: float, packets: int) 
 
 def measure(rates: list[int], seconds: float, megabytes: int, seed: int, more: list[str], *, beside: bool = True) -> dict[str, list[Step]]:
     """Every rate for each program, in turn."""
-    folder = folder_for_all()
+    folder = folder_for_all("bench")
     out: dict[str, list[Step]] = {"cleartap": []}
     if beside:
         out["tcpdump"] = []

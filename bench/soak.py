@@ -12,36 +12,21 @@ import json
 import os
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.lab import PORT, ROOT, SERVER, Span, cleartap, end, inside, missing, until
+from bench.lab import PORT, ROOT, SERVER, Span, end, inside, missing
+from bench.talk import FTP, serving
+from bench.watch import Watch, folder_for_all
 
 # A login whose answer had not come when the watcher died is with its flow: the time from its bytes to its report.
 SLACK = 0.3
 
-_SERVER = r"""
-import socketserver, sys
-class Handler(socketserver.StreamRequestHandler):
-    def handle(self):
-        self.wfile.write(b"220 ready\r\n")
-        for line in self.rfile:
-            word = line.split()[0].upper()
-            self.wfile.write({b"USER": b"331 password\r\n", b"PASS": b"230 in\r\n", b"QUIT": b"221 bye\r\n"}.get(word, b"200 ok\r\n"))
-            if word == b"QUIT":
-                return
-class Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = daemon_threads = True
-Server((sys.argv[1], 21), Handler).serve_forever()
-"""
 # Logs in under another name each time; a line on the standard output for each: when it began, when it was over.
 _CLIENT = r"""
 import random, socket, sys, time
@@ -62,19 +47,6 @@ while True:
 """
 
 
-def folder_for_all() -> Path:
-    """A scratch folder that whatever account the watcher becomes can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="cleartap-soak-"))
-    folder.chmod(0o755)
-    state = folder / "state"
-    state.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        from sniffer.capture import privileges
-
-        os.chown(state, *privileges.account())
-    return folder
-
-
 @dataclass
 class Kills:
     """What many kills left. ``problems`` empty: everything held."""
@@ -87,27 +59,13 @@ class Kills:
     problems: list[str] = field(default_factory=list)
 
 
-class _Run:
-    """A watcher that is killed and started again."""
+class _Run(Watch):
+    """A watch that is killed and started again, and tells a file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.state, self.out = folder, folder / "state" / "state.sqlite", folder / "state" / "out.jsonl"
-        config = folder / "cleartap.toml"
+    def __init__(self, folder: Path, *, metrics: str = "") -> None:
+        config, self.out = folder / "cleartap.toml", folder / "state" / "out.jsonl"
         config.write_text(f'sensor = "soak"\n[[output]]\nname = "file"\ntype = "file"\npath = "{self.out}"\n')
-        self.command = [*cleartap("watch", "-i", PORT, "--config", str(config), "--state", str(self.state), "--metrics", "")]
-        self.log = folder / "log"
-
-    def start(self) -> subprocess.Popen[bytes]:
-        at = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as out:
-            process = subprocess.Popen(self.command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, "CLEARTAP_KEY_FILE": str(self.folder / "key")}, start_new_session=True)
-        if not until(lambda: b"watching " in self.log.read_bytes()[at:] or process.poll() is not None, 30, 0.02):
-            raise RuntimeError("the watcher did not come up")
-        return process
-
-    def rows(self, query: str) -> list[tuple]:
-        with closing(sqlite3.connect(f"file:{self.state}?mode=ro", uri=True, timeout=10)) as db:
-            return db.execute(query).fetchall()
+        super().__init__(folder, "-i", PORT, "--config", str(config), "--metrics", metrics)
 
     def counts(self) -> dict[str, int]:
         return dict(self.rows("SELECT id, count FROM findings"))
@@ -117,13 +75,10 @@ def kills(rounds: int, seed: int, *, rate: float = 40.0) -> Kills:
     """Kill the watcher so many times at moments that a seed chooses, then look at what is left."""
     rng = random.Random(seed)
     out = Kills(rounds)
-    folder = folder_for_all()
+    folder = folder_for_all("soak")
     try:
-        with Span() as span, inside(span.watch):
-            server = span.start(span.server, sys.executable, "-c", _SERVER, SERVER, log=folder / "server")
-            time.sleep(0.5)
-            run = _Run(folder)
-            process = run.start()
+        with Span() as span, inside(span.watch), serving(span, folder, FTP):
+            run = _Run(folder).start_reading()
             client = subprocess.Popen(["nsenter", f"--net=/run/netns/{span.client}", sys.executable, "-c", _CLIENT, SERVER, str(rate), str(seed)], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
             logins: list[tuple[int, int, int]] = []
             reader = threading.Thread(target=lambda: logins.extend(tuple(map(int, line.split())) for line in client.stdout))
@@ -132,21 +87,20 @@ def kills(rounds: int, seed: int, *, rate: float = 40.0) -> Kills:
             before: dict[str, int] = {}
             for _ in range(rounds):
                 time.sleep(rng.uniform(0.05, 3.0))
-                process.kill()
+                run.process.kill()
                 killed.append(time.time_ns())
-                process.wait()
+                run.process.wait()
                 now = run.counts()
                 _whole(before, now, out)
                 before = now
-                process = run.start()
+                run.start_reading()
             time.sleep(2.0)
             client.kill()
             client.wait()
             reader.join()
             client.stdout.close()
             time.sleep(1.5)
-            code = end(process, 60)
-            end(server)
+            code = end(run.process, 60)
             if code != 0:
                 out.problems.append(f"the last run ended with {code}")
             _whole(before, run.counts(), out)
@@ -275,11 +229,11 @@ while True:
 def memory(minutes: float, seed: int) -> Memory:
     """Traffic of every unkind sort for so long."""
     out = Memory()
-    folder = folder_for_all()
+    folder = folder_for_all("soak")
     try:
         mix = folder / "mix.pcap"
         subprocess.run([sys.executable, "-m", "bench.mix", "mix", str(mix), "--megabytes", str(min(100, max(5, int(minutes * 10)))), "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-        with Span() as span, inside(span.watch):
+        with Span() as span, inside(span.watch), serving(span, folder, FTP):
             _unkind(span, folder, mix, minutes * 60, seed, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -287,11 +241,7 @@ def memory(minutes: float, seed: int) -> Memory:
 
 
 def _unkind(span: Span, folder: Path, mix: Path, seconds: float, seed: int, out: Memory) -> None:
-    run = _Run(folder)
-    run.command[run.command.index("--metrics") + 1] = "127.0.0.1:9476"
-    watcher = run.start()
-    server = span.start(span.server, sys.executable, "-c", _SERVER, SERVER, log=folder / "server")
-    time.sleep(0.5)
+    watcher = _Run(folder, metrics="127.0.0.1:9476").start_reading().process
     drip = span.start(span.client, sys.executable, "-c", _DRIP, SERVER, "200", "0.5", log=folder / "drip")
     replay = span.start(span.sender, "tcpreplay", "-q", "-i", "out0", "--loop=0", "--pps=5000", str(mix), log=folder / "replay")
     begun = time.monotonic()
@@ -307,7 +257,7 @@ def _unkind(span: Span, folder: Path, mix: Path, seconds: float, seed: int, out:
         name, _, value = line.rpartition(" ")
         if name in ("cleartap_flows_total", "cleartap_flows_active", "cleartap_flows_evicted_total", "cleartap_connection_attempts_total", "cleartap_bugs_total") or name.startswith(("cleartap_capture_packets", "cleartap_capture_dropped")):
             out.metrics[name] = float(value)
-    for process in (replay, drip, watcher, server):
+    for process in (replay, drip, watcher):
         end(process, 60)
 
 

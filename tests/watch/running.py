@@ -6,32 +6,23 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
-import sys
-import tempfile
 import urllib.error
 import urllib.request
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from bench.lab import ROOT, missing, until
-from sniffer.capture import privileges
+from bench import watch
+from bench.lab import missing
+from bench.watch import folder_for_all
 
 PATIENCE = 20.0
 
 
 def place() -> Path:
     """A folder that the account which root becomes can reach and write: pytest's own are closed to it."""
-    folder = Path(tempfile.mkdtemp(prefix="cleartap-test-"))
-    folder.chmod(0o755)
-    state = folder / "state"
-    state.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        os.chown(state, *privileges.account())
-    return folder
+    return folder_for_all("test")
 
 
 def require(*programs: str) -> None:
@@ -43,26 +34,15 @@ def require(*programs: str) -> None:
         pytest.skip(why)
 
 
-class Watch:
-    """``cleartap watch`` with its log, state and metrics. Ended at the end of a ``with`` block."""
+class Watch(watch.Watch):
+    """A watch with a configuration and an endpoint for its metrics. Ended at the end of a ``with`` block."""
 
     def __init__(self, folder: Path, *arguments: str, config: str = "", env: dict[str, str] | None = None, stdin: int | None = None) -> None:
-        self.folder = folder
-        self.log_path, self.state_path, self.config_path = folder / "log", folder / "state" / "state.sqlite", folder / "cleartap.toml"
+        self.config_path = folder / "cleartap.toml"
         if config or not self.config_path.exists():
             self.config_path.write_text(f'sensor = "test"\n{config}')
             self.config_path.chmod(0o644)
-        self.command = [sys.executable, "-m", "sniffer.cli", "watch", "--config", str(self.config_path), "--state", str(self.state_path), "--metrics", "127.0.0.1:0", *arguments]
-        self.env = {**os.environ, "CLEARTAP_KEY_FILE": str(folder / "key"), **(env or {})}
-        self.stdin = stdin
-        self.begins = 0
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> Watch:
-        self.begins = self.log_path.stat().st_size if self.log_path.exists() else 0
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdin=self.stdin or subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd=ROOT, start_new_session=True)
-        return self
+        super().__init__(folder, "--config", str(self.config_path), "--metrics", "127.0.0.1:0", *arguments, env=env, stdin=stdin)
 
     def __enter__(self) -> Watch:
         self.start()
@@ -73,14 +53,9 @@ class Watch:
         if self.process is not None and self.process.poll() is None:
             self.stop()
 
-    def log(self) -> str:
-        """What this run has said."""
-        return self.log_path.read_bytes()[self.begins :].decode(errors="replace")
-
     def wait(self, text: str, patience: float = PATIENCE) -> None:
         """Until the log says it."""
-        assert until(lambda: text in self.log() or self.process.poll() is not None, patience, 0.05), f"not said: {text}\n{self.log()}"
-        assert text in self.log(), f"ended without saying {text!r}:\n{self.log()}"
+        assert self.says(text, patience), f"not said: {text}\n{self.log()}"
 
     def stop(self, how: int = signal.SIGTERM, patience: float = 40) -> int:
         self.process.send_signal(how)
@@ -141,10 +116,6 @@ class Watch:
             except OSError:
                 continue
         return out
-
-    def rows(self, query: str) -> list[tuple]:
-        with closing(sqlite3.connect(f"file:{self.state_path}?mode=ro", uri=True)) as db:
-            return db.execute(query).fetchall()
 
 
 def remove(folder: Path) -> None:

@@ -1,28 +1,16 @@
-"""Servers and clients that log in, as scripts for a namespace."""
+"""Clients that log in, as scripts for a namespace, and the servers they log in to."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from bench.lab import CLIENT, SERVER, Span, end, until
+from bench import talk
+from bench.lab import CLIENT, SERVER, Span
+from bench.talk import FTP, Server
 
-_FTP = r"""
-import socketserver, sys
-class Handler(socketserver.StreamRequestHandler):
-    def handle(self):
-        self.wfile.write(b"220 ready\r\n")
-        for line in self.rfile:
-            word = line.split()[0].upper()
-            self.wfile.write({b"USER": b"331 password\r\n", b"PASS": b"230 in\r\n", b"QUIT": b"221 bye\r\n"}.get(word, b"200 ok\r\n"))
-            if word == b"QUIT":
-                return
-class Server(socketserver.ThreadingTCPServer):
-    allow_reuse_address = daemon_threads = True
-Server((sys.argv[1], 21), Handler).serve_forever()
-"""
 _FTP_CLIENT = r"""
 import ftplib, sys
 for line in sys.stdin:
@@ -31,7 +19,7 @@ for line in sys.stdin:
         ftp.connect(sys.argv[1], 21, source_address=(sys.argv[2], 0))
         ftp.login(user, password)
 """
-_HTTP = r"""
+_HTTP = Server(80, r"""
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -49,8 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer((sys.argv[1], 80), Handler).serve_forever()
-"""
-
+""")  # fmt: skip
 _HTTP_CLIENT = r"""
 import base64, http.client, sys
 connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
@@ -59,19 +46,9 @@ assert connection.getresponse().status == 200
 """
 
 
-@contextmanager
-def serving(span: Span, folder) -> Iterator[None]:
+def serving(span: Span, folder: Path) -> AbstractContextManager[None]:
     """An FTP-like and an HTTP server."""
-    servers = [span.start(span.server, sys.executable, "-c", script, SERVER, log=folder / "servers") for script in (_FTP, _HTTP)]
-    try:
-        for port in (21, 80):
-            probe = f"import socket; socket.create_connection(('{SERVER}', {port}), 1)"
-            # Asked from the server's own side: it does not cross the mirrored port.
-            assert until(lambda probe=probe: span.exec(span.server, sys.executable, "-c", probe, check=False).returncode == 0), (folder / "servers").read_text()
-        yield
-    finally:
-        for server in servers:
-            end(server)
+    return talk.serving(span, folder, FTP, _HTTP)
 
 
 def ftp(span: Span, *logins: tuple[str, str], source: str = CLIENT) -> None:
