@@ -11,7 +11,7 @@ from sniffer.alert import State as AlertState
 from sniffer.errors import StateCorrupt
 from sniffer.findings import Severity
 from sniffer.outputs.record import timestamp
-from sniffer.state import choosing, codec, database, queue
+from sniffer.state import choosing, codec, database, queue, reckoning
 from sniffer.state import rows as rows_
 from sniffer.state.rows import CHANNELS as COLUMNS
 from sniffer.state.rows import OUTCOMES, UNWATCHED
@@ -164,7 +164,7 @@ class Reader:
 
     def counters(self) -> dict[str, int]:
         """What was counted over all runs: ``pruned_findings``, ``pruned_channels`` … and what ``Transaction.count`` named."""
-        return dict(self._rows("SELECT name, value FROM counters WHERE name <> ?", (rows_.BEGUN,)))
+        return dict(self._rows("SELECT name, value FROM counters WHERE name NOT IN (?, ?, ?)", (rows_.BEGUN, *reckoning.NAMES)))
 
     @property
     def unwatched(self) -> float:

@@ -76,6 +76,12 @@ def by_age(db: sqlite3.Connection, path: Path, before: int, out: Pruned) -> None
         out.queued += queue.expire(db, before)
 
 
+def of_now(db: sqlite3.Connection, now: int) -> None:
+    """Whatever was recorded in the future, by a clock that has been set back since, begins to age now. In a transaction."""
+    for table in ("findings", "channels", "alerts", "queue"):
+        db.execute(f"UPDATE {table} SET recorded = ?1 WHERE recorded > ?1", (int(now),))  # noqa: S608
+
+
 def by_size(db: sqlite3.Connection, path: Path, bound: int, out: Pruned) -> bool:
     """Bring the file below its bound; False if there is nothing left that may be taken."""
     if used(db) <= bound:

@@ -12,6 +12,7 @@ from sniffer.errors import StateCorrupt
 from sniffer.outputs.text import clean
 from sniffer.state import database, queue, retention, rows, schema
 from sniffer.state.reader import Interval, Reader
+from sniffer.state.reckoning import Reckoning
 
 if TYPE_CHECKING:
     import sqlite3
@@ -68,7 +69,8 @@ class State(Reader):
 
     One process at a time holds it; others may read (``open_readonly``) and acknowledge. ``retention_days`` and
     ``max_bytes`` bound what is kept (``prune``), ``queue_bytes`` what waits for a sink, ``limits`` the same for sinks by
-    name; the queues count towards ``max_bytes``. ``clock`` gives nanoseconds since the epoch.
+    name; the queues count towards ``max_bytes``. ``clock`` gives nanoseconds since the epoch, ``real`` those that have
+    really passed, sleep included, counted from anywhere; without it the clock is believed whatever it says.
 
     A damaged file is set aside and a new one begun: ``notices`` says so, one line each. StateError if the file cannot be
     used: another program's, a newer schema's, in use, no permission; StateFull if there is no room for it.
@@ -84,11 +86,13 @@ class State(Reader):
         queue_bytes: int = 64 << 20,
         limits: Mapping[str, int] | None = None,
         clock: Callable[[], int] = time.time_ns,
+        real: Callable[[], int] | None = None,
     ) -> None:
         self.notices: list[str] = []
         self.retention_days, self.max_bytes, self.queue_bytes = retention_days, max_bytes, queue_bytes
         self.limits = dict(limits or {})
         self._name, self._clock = clean(sensor), clock
+        self._reckoning = Reckoning(real)
         self._taken = retention.Pruned()  # for the size bound, since the last ``prune``
         self._lost_since = 0  # when a file that was set aside was last written
         path = Path(path)
@@ -115,6 +119,7 @@ class State(Reader):
                 schema.migrate(db, str(path))
             with database.writing(db, path):
                 db.execute("UPDATE watch SET sensor = ?", (self._name,))
+            self._reckoning.load(db, self._clock())
         return db
 
     @staticmethod
@@ -147,6 +152,7 @@ class State(Reader):
             last, clean_stop = self._db.execute("SELECT heartbeat, clean FROM watch").fetchone()
             found = []
             if last:
+                self._doubt(self._reckoning.begin(self._db, last, now, self._keep))
                 found.append(Interval(last, max(now, last), "stopped" if clean_stop else "killed"))
             elif self._lost_since:
                 found.append(Interval(self._lost_since, max(now, self._lost_since), "state lost"))
@@ -186,11 +192,25 @@ class State(Reader):
         """
         out = self._taken
         with self._lock, database.explained(self.path):
-            retention.by_age(self._db, self.path, now - self.retention_days * retention.DAY, out)
+            with database.writing(self._db, self.path):
+                self._doubt(self._reckoning.look(self._db, now, self._keep))
+                retention.of_now(self._db, now)
+            retention.by_age(self._db, self.path, self._reckoning.time(now) - self._keep, out)
             retention.by_size(self._db, self.path, self.max_bytes, out)
             retention.shrink(self._db, self.path)
             self._taken = retention.Pruned()
         return out
+
+    @property
+    def _keep(self) -> int:
+        return self.retention_days * retention.DAY
+
+    def _doubt(self, ahead: int) -> None:
+        if ahead:
+            self.notices.append(
+                f"{self.path}: the clock went {ahead / retention.DAY:,.1f} days forward, and that so much time has passed is not proven."
+                f" Nothing is deleted for it: what is on record goes when it has really aged {self.retention_days} days"
+            )
 
     def acknowledge(self, id: str, note: str) -> bool:
         """Somebody knows of a finding (or alert) and says why it stays; whether it is on record. Kept past the finding itself."""

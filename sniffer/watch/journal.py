@@ -106,5 +106,5 @@ class Journal:
             return False
         receivers.replace(receivers.sinks, 0.0)
         self._recorder.renewed()
-        self._view.note(self._state.notices[-1], bad=True)
+        self._view.note(self._state.notices.pop(), bad=True)
         return True

@@ -21,7 +21,7 @@ from sniffer.watch.opening import give_up, reachable
 from sniffer.watch.receivers import Receivers, needs_anew, open_sinks
 from sniffer.watch.recorder import Recorder, Said
 from sniffer.watch.signals import Signals
-from sniffer.watch.standing import Pulse
+from sniffer.watch.standing import Clocks, Pulse
 from sniffer.watch.status import Status
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sniffer.watch.crew import Place
     from sniffer.watch.messages import Message
     from sniffer.watch.sources import SourcePlan
-    from sniffer.watch.standing import Clocks, Missed
+    from sniffer.watch.standing import Missed
     from sniffer.watch.view import View
 
 # How long one wait for workers and signals lasts, and how often all else is looked at (seconds).
@@ -73,7 +73,8 @@ class Watcher:
             self._endpoint = Endpoint(self.metrics, config.metrics.listen, config.metrics.web_config, self.healthy, self.ready)
         self._notifier = Notifier()
         self._turned = self._there = time.monotonic()
-        self._pulse = Pulse(clocks)
+        self._clocks = clocks or Clocks()
+        self._pulse = Pulse(self._clocks)
         self._ticked = self._pruned = 0.0
         self._problems: dict[str, str | None] = {}
         self._bugs: set[str] = set()
@@ -126,15 +127,14 @@ class Watcher:
         config = self._config
         self._notifier.opening()
         limits = {output.name: output.queue_mb << 20 for output in config.outputs}
-        self._state = State(config.state.path, sensor=config.sensor, retention_days=config.state.retention_days, max_bytes=config.state.max_mb << 20, limits=limits)
+        self._state = State(config.state.path, sensor=config.sensor, retention_days=config.state.retention_days, max_bytes=config.state.max_mb << 20, limits=limits, real=self._clocks.real)
         self._undo.callback(self._state.close)
         self._undo.callback(self._crew.close)
-        for notice in self._state.notices:
-            self._view.note(notice, bad=True)
         self._recorder = Recorder(self._state, config, self._sinks, self._key)
         self.metrics.channels(self._recorder.remember())
         self._journal = Journal(self._state, self._recorder, self._accounts, self.metrics, self.status, self._view)
         self._unwatched()
+        self._notices()
         self._receivers = Receivers(self._state.path, self._sinks, self._state.alerts)
         self._receivers.start()
         self._measure()  # what goes on from an earlier run does not begin at 0 at the first scrape
@@ -147,6 +147,10 @@ class Watcher:
         self._watching = True
         self._view.note(f"watching {', '.join(self.status.links)} with {len(self._crew.places)} worker(s)")
         self._notifier.say("READY=1", f"STATUS=watching {', '.join(self.status.links)}")
+
+    def _notices(self) -> None:
+        while self._state.notices:
+            self._view.note(self._state.notices.pop(0), bad=True)
 
     def _unwatched(self) -> None:
         for interval in self._state.begin(time.time_ns()):
@@ -295,6 +299,7 @@ class Watcher:
             gone = self._state.prune(time.time_ns())
         except StateError:
             return  # the next commit says why
+        self._notices()
         self.metrics.forget(gone.ids)
         self._recorder.forget(gone.ids)
         if gone.total:
