@@ -59,7 +59,10 @@ class Courier:
             self._open()
             if self._taken:
                 self._write_down()
-            batch = self._waiting()
+            broken: list[queue.Row] = []
+            batch = self._waiting(broken)
+            if broken:
+                self._unreadable(broken)
             if batch:
                 self._send(batch)
         except SinkError as error:
@@ -67,7 +70,7 @@ class Courier:
         except StateError:  # the watch hears of it from its own writes
             return self._back_off()
         self._attempts = 0
-        return 0.0 if batch else IDLE_WAIT
+        return 0.0 if batch or broken else IDLE_WAIT
 
     def close(self) -> None:
         """Let go of the file and the receiver."""
@@ -90,10 +93,15 @@ class Courier:
         assert self._db is not None
         return self._db, database.writing(self._db, self._path)
 
-    def _waiting(self) -> list[queue.Waiting]:
+    def _waiting(self, broken: list[queue.Row]) -> list[queue.Waiting]:
         assert self._db is not None
         with database.explained(self._path):
-            return queue.waiting(self._db, self._number, MAX_ITEMS, MAX_BYTES)
+            return queue.waiting(self._db, self._number, MAX_ITEMS, MAX_BYTES, broken)
+
+    def _unreadable(self, rows: Sequence[queue.Row]) -> None:
+        db, writing = self._writing()
+        with writing:
+            queue.unreadable(db, self._number, rows)
 
     def _send(self, batch: list[queue.Waiting]) -> None:
         """Send a batch; halve what is refused until the items that are refused stand alone."""

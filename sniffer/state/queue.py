@@ -20,8 +20,9 @@ ROW_BYTES = 100
 # too; a channel's row is said again, whole, whenever it changes.
 _RANKS = {"alert": 0, "finding": 1, "channel": 2}
 _LEAST = max(_RANKS.values())
-# Why something was never delivered: the queue was full, the receiver refused it for good, it waited past retention.
-FULL, REFUSED, EXPIRED = "full", "refused", "expired"
+# Why something was never delivered: the queue was full, the receiver refused it for good, it waited past retention, what lay
+# in the file could not be read.
+FULL, REFUSED, EXPIRED, UNREADABLE = "full", "refused", "expired", "unreadable"
 _ERROR_TEXT = 300
 
 _PUT = """
@@ -41,6 +42,13 @@ class SinkStats:
     lost: int
     last_success: int
     last_error: str
+
+
+class Row(NamedTuple):
+    """A row of the queue and which version of it this is."""
+
+    seq: int
+    version: int
 
 
 class Waiting(NamedTuple):
@@ -122,18 +130,45 @@ def _lose(db: sqlite3.Connection, sink: int, reason: str, number: int) -> None:
     db.execute("INSERT INTO losses VALUES (?, ?, ?) ON CONFLICT (sink, reason) DO UPDATE SET count = count + excluded.count", (sink, reason, number))
 
 
-def waiting(db: sqlite3.Connection, sink: int, most: int, most_bytes: int) -> list[Waiting]:
-    """What is to be sent next: by importance, then by age. One at least, if there is any."""
+# As bytes: for text that is not UTF-8 SQLite's module would fail the whole query.
+_NEXT = """
+SELECT seq, version, CAST(kind AS BLOB), CAST(id AS BLOB), CAST(body AS BLOB) FROM queue WHERE sink = ? ORDER BY rank, seq LIMIT ?
+"""
+
+
+def waiting(db: sqlite3.Connection, sink: int, most: int, most_bytes: int, broken: list[Row] | None = None) -> list[Waiting]:
+    """What is to be sent next: by importance, then by age. One at least, if there is any that can be read; those that cannot are
+    added to ``broken``.
+    """
     out: list[Waiting] = []
     total = 0
-    for seq, version, kind, id, size, body in db.execute(
-        "SELECT seq, version, kind, id, size, body FROM queue WHERE sink = ? ORDER BY rank, seq LIMIT ?", (sink, most)
-    ):
-        total += size
+    for seq, version, kind, id, body in db.execute(_NEXT, (sink, most)):
+        total += len(body) + len(id) + ROW_BYTES
         if out and total > most_bytes:
             break
-        out.append(Waiting(seq, version, Item(id, kind, codec.loads(body))))
+        item = _item(kind, id, body)
+        if item is not None:
+            out.append(Waiting(seq, version, item))
+        elif broken is not None:
+            broken.append(Row(seq, version))
     return out
+
+
+def _item(kind: bytes, id: bytes, body: bytes) -> Item | None:
+    """None for what ``enqueue`` did not write: a disk or somebody else has changed it."""
+    try:
+        record = codec.loads(body.decode())
+        return Item(id.decode(), kind.decode(), record) if isinstance(record, dict) else None
+    except (ValueError, RecursionError):  # no JSON, no UTF-8; brackets without end
+        return None
+
+
+def unreadable(db: sqlite3.Connection, sink: int, rows: Sequence[Row]) -> None:
+    """Let go of what nobody can read any more. In a transaction."""
+    gone = sum(db.execute("DELETE FROM queue WHERE seq = ? AND version = ?", row).rowcount for row in rows)
+    if gone:
+        _lose(db, sink, UNREADABLE, gone)
+        failed(db, sink, f"{gone} queued could not be read from the state, which is damaged there")
 
 
 def delivered(db: sqlite3.Connection, sink: int, rows: Sequence[Waiting], now: int) -> None:

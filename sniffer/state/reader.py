@@ -177,7 +177,7 @@ class Reader:
             return queue.standing(self._db)
 
     def losses(self) -> dict[str, dict[str, int]]:
-        """What was never delivered, by sink and reason: ``full``, ``refused``, ``expired``."""
+        """What was never delivered, by sink and reason: ``full``, ``refused``, ``expired``, ``unreadable``."""
         with self._lock, database.explained(self.path):
             return queue.losses(self._db)
 

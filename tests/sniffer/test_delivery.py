@@ -218,6 +218,46 @@ def test_an_item_our_own_formatter_chokes_on_stops_nobody(state, courier, receiv
     assert state.sinks()["siem"].last_error == f"siem: {type(error).__name__} while it was written"
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["body = 'no JSON'", "body = ''", "body = '[1]'", "body = '{\"a\": 1'", "body = CAST(x'7BFF7D' AS TEXT)", "id = CAST(x'FF' AS TEXT)", "kind = CAST(x'80' AS TEXT)", f"body = '{'[' * 100_000}'"],
+    ids=["text", "empty", "list", "half", "bytes", "id", "kind", "deep"],
+)
+def test_a_row_that_cannot_be_read_is_counted_as_lost_and_stops_nobody(state, courier, receiver, change):
+    """It ended the receiver's thread, and nothing was delivered any more; text that is no UTF-8 held it for ever."""
+    enqueue(state, *map(item, range(5)))
+    state._rows(f"UPDATE queue SET {change} WHERE id = '{item(2).id}'")
+    drain(courier)
+    assert receiver.ids == [item(n).id for n in (0, 1, 3, 4)]
+    stats = state.sinks()["siem"]
+    assert (stats.queued, stats.sent, stats.lost, state.losses()) == (0, 4, 1, {"siem": {"unreadable": 1}})
+    assert stats.last_error == "1 queued could not be read from the state, which is damaged there"
+    enqueue(state, item(9))
+    drain(courier)
+    assert receiver.ids[-1] == item(9).id
+
+
+def test_a_whole_batch_that_cannot_be_read_is_passed_at_once(state, courier, receiver, monkeypatch):
+    monkeypatch.setattr("sniffer.delivery.MAX_ITEMS", 3)
+    enqueue(state, *map(item, range(5)))
+    state._rows(f"UPDATE queue SET body = '' WHERE id <> '{item(4).id}'")
+    assert courier.step() == 0.0
+    drain(courier)
+    assert receiver.ids == [item(4).id]
+    assert state.sinks()["siem"].lost == 4
+
+
+def test_a_damaged_row_that_was_replaced_meanwhile_is_sent(state, courier):
+    enqueue(state, item(1, kind="finding"))
+    state._rows("UPDATE queue SET body = ''")
+    courier._open()
+    broken: list[queue.Row] = []
+    assert courier._waiting(broken) == []
+    enqueue(state, item(1, kind="finding"))
+    courier._unreadable(broken)
+    assert (state.sinks()["siem"].queued, state.losses()) == (1, {})
+
+
 def test_an_operating_system_error_is_tried_again(state, courier, receiver):
     receiver.chokes = {"a1": ConnectionResetError(104, "Connection reset by peer")}
     enqueue(state, item(1))
