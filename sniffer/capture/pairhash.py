@@ -156,12 +156,7 @@ def _pppoe(a: Assembler, depth: int) -> None:
 
 def _ipv4(a: Assembler, depth: int) -> None:
     a.label(f"ipv4{depth}")
-    a.emit(STX, _BASE)
-    for offset, place in ((12, _ONE), (16, _OTHER)):
-        a.emit(IND_W, offset)
-        a.emit(ST, place)
-    _mix(a)
-    a.emit(LDX_MEM, _BASE)
+    _pair(a, (12, 16), 1)
     a.emit(IND_H, 6)
     a.jump_if(JSET, 0x3FFF, "done")
     a.emit(IND_B, 9)
@@ -177,21 +172,25 @@ def _ipv4(a: Assembler, depth: int) -> None:
 def _ipv6(a: Assembler, depth: int) -> None:
     """Extension headers are not followed: behind a fragment header only the pair counts, others are rare before a tunnel."""
     a.label(f"ipv6{depth}")
+    _pair(a, (8, 24), 4)
+    a.emit(IND_B, 6)
+    _skip(a, 40)
+
+
+def _pair(a: Assembler, offsets: tuple[int, int], words: int) -> None:
+    """The hash of the two addresses at ``offsets`` from X, of so many words of 32 bits each; X stays."""
     a.emit(STX, _BASE)
-    for offset, place in ((8, _ONE), (24, _OTHER)):
-        a.emit(LD_IMM, 0)
-        a.emit(ST, place)
-        for word in range(4):
-            a.emit(LDX_MEM, _BASE)
+    for offset, place in zip(offsets, (_ONE, _OTHER), strict=True):
+        for word in range(words):
             a.emit(IND_W, offset + 4 * word)
-            a.emit(LDX_MEM, place)
-            a.emit(ADD | BY_X)
+            if word:
+                a.emit(LDX_MEM, place)
+                a.emit(ADD | BY_X)
+                a.emit(LDX_MEM, _BASE)
             a.emit(MUL, _K1)
             a.emit(ST, place)
     _mix(a)
     a.emit(LDX_MEM, _BASE)
-    a.emit(IND_B, 6)
-    _skip(a, 40)
 
 
 def _mix(a: Assembler) -> None:
