@@ -14,8 +14,6 @@ from msgspec.structs import replace
 from sniffer.events import Certificate, Encryption, Event, Greeting, Posture, Tls, Upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sniffer.dissectors import Spec
     from sniffer.findings import Severity
 
@@ -303,18 +301,6 @@ class Ledger:
         rows = list(self._rows.values())
         self._rows.clear()
         return rows
-
-    def absorb(self, rows: Iterable[Channel]) -> None:
-        """Add rows that another ledger took in; they hold what came since that one's last rows."""
-        for row in rows:
-            key = (row.client, row.server, row.port, row.transport, row.protocol, row.path)
-            mine = self._rows.get(key)
-            if mine is not None:
-                mine.merge(row)
-            elif len(self._rows) >= MAX_CHANNELS:
-                self.omitted += 1
-            else:
-                self._rows[key] = row
 
     def channels(self) -> list[Channel]:
         """All rows, those of unread sessions folded into the one row for the same ends that could be read."""

@@ -6,11 +6,12 @@ import pytest
 
 from sniffer import posture, transport
 from sniffer.capture import open_capture
-from sniffer.channels import Ledger
+from sniffer.channels import IN_ORDER
 from sniffer.collect import Collector
 from sniffer.outputs import record
 from sniffer.session import Session
 from sniffer.summary import Summary
+from sniffer.watch.pending import Pending
 from tests.streams import PCAPS
 from tests.test_captures import CASES
 
@@ -18,17 +19,13 @@ KEY = b"k" * 32
 
 
 def merged(path, every: int) -> tuple[list, list, Summary]:
-    """All that a session reports when asked after each ``every`` frames, put together again."""
-    session, ledger, findings, summary = Session(KEY, strict=True), Ledger(), {}, Summary()
+    """All that a session reports when asked after each ``every`` frames, put together as a watch does."""
+    session, pending, summary = Session(KEY, strict=True), Pending(), Summary()
 
     def take() -> None:
         report = transport.loads(transport.dumps(session.report(session.summary.last)))
-        ledger.absorb(report.channels)
+        pending.add(report)
         summary.add(report.summary)
-        for found in report.findings:
-            known = findings.setdefault(found.id, found)
-            if known is not found:
-                known.count += found.count
 
     for frames in open_capture(str(path)).batches():
         for start in range(0, len(frames), every):
@@ -38,7 +35,8 @@ def merged(path, every: int) -> tuple[list, list, Summary]:
             take()
     session.end()
     take()
-    return list(findings.values()), ledger.channels(), summary
+    findings, channels = pending.rows()
+    return findings, sorted(channels, key=IN_ORDER), summary
 
 
 @pytest.mark.parametrize("path", [*CASES, PCAPS / "demo.pcap"], ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -52,7 +50,7 @@ def test_reports_add_up_to_the_whole(path):
     def facts(row) -> dict:
         return {name: value for name, value in record.channel(row).items() if name != "findings"}
 
-    assert [facts(c) for c in channels] == [facts(c) for c in whole.channels]
+    assert [facts(c) for c in channels] == [facts(c) for c in sorted(whole.ledger.take(), key=IN_ORDER)]
     assert (summary.frames, summary.bytes, summary.flows, summary.one_sided) == (whole.summary.frames, whole.summary.bytes, whole.summary.flows, whole.summary.one_sided)
 
 
@@ -67,7 +65,7 @@ def test_flows_that_go_on_are_told_in_parts(monkeypatch):
         def rows(ledger) -> set:
             return {(c.server, c.port, c.protocol, c.sessions, c.client_bytes, c.server_bytes, str(c.encryption)) for c in ledger if c.protocol != "unknown"}
 
-        assert rows(channels) == rows(whole.channels), path
+        assert rows(channels) == rows(whole.ledger.take()), path
 
 
 def test_the_transport_is_the_only_pickle_with_values():
