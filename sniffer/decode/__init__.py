@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sniffer.capture.frames import PAD
-from sniffer.decode import ip, link, transport, tunnel  # noqa: F401  (they register their handlers)
+from sniffer.decode import ip, juniper, l2tp, link, transport, tunnel, wifi  # noqa: F401  (they register their handlers)
 from sniffer.decode.fragments import Fragments
 from sniffer.decode.ip import PROTOCOLS, V6_PROTOCOLS
 from sniffer.decode.packets import Packets
@@ -26,8 +26,8 @@ MAX_LAYERS = 24
 class Decoder:
     """Decodes batches in capture order.
 
-    ``undecoded`` counts frames that gave no packet by reason, ``fragments`` what became of IP fragments, ``paths``
-    names the encapsulations behind ``Packets.path``.
+    ``undecoded`` counts frames that gave no packet by reason (and what gave none of those in an 802.11 aggregate),
+    ``fragments`` what became of IP fragments, ``paths`` names the encapsulations behind ``Packets.path``.
     """
 
     def __init__(self) -> None:
@@ -130,6 +130,11 @@ def _packets(peel: Peel, frames: Frames) -> Packets:
         "dst_high": peel.dst_high, "dst_low": peel.dst_low, "protocol": peel.protocol, "sport": peel.sport, "dport": peel.dport,
         "at": peel.payload, "size": size, "missing": missing, "seq": peel.seq, "ack": peel.ack, "flags": peel.flags, "path": peel.path,
     }  # fmt: skip
-    if not done.all():
+    if peel.frame is not None:
+        columns["number"], columns["time"] = frames.number[peel.frame], peel.time
+        kept = np.flatnonzero(done)
+        kept = kept[np.argsort(peel.frame[kept], kind="stable")]
+        columns = {name: column[kept] for name, column in columns.items()}
+    elif not done.all():
         columns = {name: column[done] for name, column in columns.items()}
     return Packets(buffer=peel.buffer, source=frames.source, **columns)

@@ -14,7 +14,7 @@ _MAPPED = np.uint64(0xFFFF << 32)
 _MORE_OR_OFFSET = 0x3FFF
 
 _AH, _FRAGMENT, _NONE = 51, 44, 59
-_PROTOCOLS = {6: Kind.TCP, 17: Kind.UDP, 136: Kind.UDP, 132: Kind.PORTS, 33: Kind.PORTS, 47: Kind.GRE, 4: Kind.IPV4, 41: Kind.IPV6, 137: Kind.MPLS, 143: Kind.ETHERNET, 97: Kind.ETHERNET}
+_PROTOCOLS = {6: Kind.TCP, 17: Kind.UDP, 136: Kind.UDP, 132: Kind.PORTS, 33: Kind.PORTS, 47: Kind.GRE, 4: Kind.IPV4, 41: Kind.IPV6, 137: Kind.MPLS, 143: Kind.ETHERNET, 97: Kind.ETHERNET, 115: Kind.L2TP3}
 PROTOCOLS = np.full(256, Kind.PLAIN, np.int64)
 PROTOCOLS[list(_PROTOCOLS)] = list(_PROTOCOLS.values())
 V6_PROTOCOLS = PROTOCOLS.copy()

@@ -1,4 +1,4 @@
-"""Link layers: Ethernet and its tags, PPP, Linux cooked, BSD loopback, 802.11, FDDI, token ring, Apple's and OpenBSD's taps (IEEE 802.3, 802.1Q, 802.11; RFC 1661, 2516, 3032)."""
+"""Link layers: Ethernet and its tags, PPP, frame relay, Linux cooked, BSD loopback, FDDI, token ring, Apple's and OpenBSD's taps (IEEE 802.3, 802.1Q; RFC 1661, 2427, 2516, 3032)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ LINKS.update(
         0: Kind.NULL, 1: Kind.ETHERNET, 9: Kind.PPP, 12: Kind.IP, 14: Kind.IP, 50: Kind.PPP_HDLC, 51: Kind.PPPOE, 101: Kind.IP, 104: Kind.CHDLC,
         105: Kind.WIFI, 108: Kind.LOOP, 113: Kind.SLL, 119: Kind.PRISM, 127: Kind.RADIOTAP, 163: Kind.AVS, 192: Kind.PPI,
         228: Kind.IPV4, 229: Kind.IPV6, 239: Kind.NFLOG, 276: Kind.SLL2,
+        8: Kind.SLIP, 107: Kind.FRAME_RELAY, 204: Kind.PPP_DIRECTION, 281: Kind.BROADCOM_TAG,
         6: Kind.TOKEN_RING, 10: Kind.FDDI, 100: Kind.LLC, 109: Kind.ENC, 117: Kind.PFLOG, 149: Kind.PKTAP, 258: Kind.PKTAP,
     }
 )  # fmt: skip
@@ -19,12 +20,14 @@ LINKS.update(
 _ETHERTYPES = {
     0x0800: Kind.IPV4, 0x86DD: Kind.IPV6, 0x8100: Kind.VLAN, 0x88A8: Kind.VLAN, 0x9100: Kind.VLAN, 0x9200: Kind.VLAN,
     0x8847: Kind.MPLS, 0x8848: Kind.MPLS, 0x8864: Kind.PPPOE, 0x880B: Kind.PPP, 0x894F: Kind.NSH, 0x88E7: Kind.PBB, 0x8909: Kind.CISCO_TAG, 0x6558: Kind.ETHERNET,
-    0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3, 0x883E: Kind.WCCP,
+    0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3, 0x883E: Kind.WCCP, 0x8903: Kind.FABRICPATH,
     0x0806: Kind.ARP, 0x8035: Kind.ARP, 0x88CC: Kind.LLDP, 0x8863: Kind.CONTROL, 0x888E: Kind.CONTROL, 0x8809: Kind.CONTROL, 0x9000: Kind.CONTROL,
     0x8899: Kind.CONTROL, 0x893A: Kind.CONTROL, 0x88E5: Kind.CONTROL, 0x88F7: Kind.CONTROL,
 }  # fmt: skip
 _PPP_PROTOCOLS = {0x0021: Kind.IPV4, 0x0057: Kind.IPV6, 0x0281: Kind.MPLS, 0x0283: Kind.MPLS}
 _NFLOG_PAYLOAD = 9
+# Network protocols by their id (ISO/IEC TR 9577; RFC 2427; RFC 1973 for PPP). 0x08 and 0x81 to 0x83 are Q.933, ISO's own routing.
+_NLPIDS = {0xCC: Kind.IPV4, 0x8E: Kind.IPV6, 0xCF: Kind.PPP, 0x08: Kind.CONTROL, 0x81: Kind.CONTROL, 0x82: Kind.CONTROL, 0x83: Kind.CONTROL}
 _AVS_MAGIC = 0x01102180  # 80 21 10 01, read the other way round
 _FAMILIES = {2: Kind.IPV4, 10: Kind.IPV6, 23: Kind.IPV6, 24: Kind.IPV6, 28: Kind.IPV6, 30: Kind.IPV6}
 
@@ -38,6 +41,7 @@ def _table(known: dict[int, Kind], other: Kind) -> np.ndarray:
 ETHERTYPES = _table(_ETHERTYPES, Kind.UNKNOWN_TYPE)
 ETHERTYPES[:1536] = Kind.LLC  # a length, not a type (IEEE 802.3, 3.2.6)
 _PPP = _table(_PPP_PROTOCOLS, Kind.CONTROL)
+_NLPID = _table(_NLPIDS, Kind.UNKNOWN_TYPE)
 
 _TYPE = big(("type", "u2"))
 _TAG = big(("tci", "u2"), ("type", "u2"))
@@ -47,10 +51,11 @@ _BYTE = big(("value", "u1"))
 _TWO = big(("first", "u1"), ("second", "u1"))
 _SNAP = big(("dsap", "u1"), ("ssap", "u1"), ("control", "u1"), ("oui_high", "u1"), ("oui_low", "u2"), ("type", "u2"))
 _WORD = np.dtype([("value", "<u4")])
+_OUI = big(("id", "u1"), ("oui_high", "u1"), ("oui_low", "u2"), ("type", "u2"))
+_ADDRESS = big(("bytes", "u1", (4,)))
 _INNER = big(("first", "u1"), ("tos", "u1"), ("v4_length", "u2"), ("v6_length", "u2"), ("rest", "V6"), ("type", "u2"), ("gap", "V2"), ("type_behind", "u2"))
 _PPI = np.dtype([("pad", "V2"), ("length", "<u2"), ("link", "<u4")])
 _PKTAP = np.dtype([("length", "<u4"), ("record", "<u4"), ("link", "<u4")])
-_WIFI = np.dtype([("control", "u1"), ("flags", "u1")])
 
 
 def advance(peel: Peel, rows: Rows, size: int, kinds: np.ndarray | Kind) -> None:
@@ -111,9 +116,12 @@ def mpls(peel: Peel, rows: Rows) -> None:
     """RFC 3032: label entries up to the bottom of the stack, then what the next nibble looks like (RFC 4385, 4928)."""
     rows = peel.room(rows, 5)
     entry = peel.gather(rows, _SHIM)["entry"]
-    peel.label(rows, "mpls", (entry >> 12).astype(np.int64))
     advance(peel, rows, 4, Kind.MPLS)
-    _under_labels(peel, rows[(entry & 0x100) != 0])
+    bottom = rows[(entry & 0x100) != 0]
+    # Labels go one way and are chosen by who receives them (RFC 3031, 3.1), and the way back has as many as it likes: in
+    # the path they would tear conversations apart.
+    peel.label(bottom, "mpls")
+    _under_labels(peel, bottom)
 
 
 def _under_labels(peel: Peel, rows: Rows) -> None:
@@ -335,41 +343,58 @@ def _measured(peel: Peel, rows: Rows, dtype: np.dtype[np.void], least: int) -> R
     return rows
 
 
-@handles(Kind.WIFI)
-def wifi(peel: Peel, rows: Rows) -> None:
-    """IEEE 802.11 data frames that are not encrypted: 24 bytes, a fourth address between two systems, QoS, HT."""
-    rows = peel.room(rows, 10, "802.11 control")
-    head = peel.gather(rows, _WIFI)
-    control, flags = head["control"].astype(np.int64), head["flags"].astype(np.int64)
-    data = ((control & 0x0C) == 0x08) & ((control & 0x40) == 0)
-    kept = peel.require(rows, data, "802.11 management or control")
-    control, flags = control[data], flags[data]
-    clear = (flags & 0x40) == 0
-    rows = peel.require(kept, clear, "encrypted 802.11")
-    control, flags = control[clear], flags[clear]
-    qos = (control & 0x80) != 0
-    size = 24 + np.where((flags & 3) == 3, 6, 0) + np.where(qos, 2 + np.where(flags & 0x80, 4, 0), 0)
-    good = peel.at[rows] + size + 8 <= peel.end[rows]
-    rows, size, qos, four = peel.require(rows, good, "truncated header"), size[good], qos[good], (flags[good] & 3) == 3
-    # Some drivers pad the header to four bytes: then LLC, which begins AA AA 03, stands there.
-    padded = (size + 3) & ~3
-    moved = ~_snap_at(peel, rows, size) & _snap_at(peel, rows, padded)
-    aggregate = qos & ((peel.gather(rows, _BYTE, np.where(four, 30, 24))["value"] & 0x80) != 0)
-    peel.at[rows] += np.where(moved & ~aggregate, padded, size)
-    peel.kind[rows] = Kind.LLC
-    _first_of_several(peel, rows[aggregate])
+@handles(Kind.FRAME_RELAY)
+def frame_relay(peel: Peel, rows: Rows) -> None:
+    """An address of two to four bytes, each but the last even (Q.922), then UI and a network protocol's id (RFC 2427), or Cisco's EtherType."""
+    rows = peel.room(rows, 6)
+    last = (peel.gather(rows, _ADDRESS)["bytes"] & 1) != 0
+    good = ~last[:, 0] & last[:, 1:].any(axis=1)
+    rows = peel.require(rows, good, "bad frame relay address")
+    peel.at[rows] += 2 + last[good, 1:].argmax(axis=1)
+    mark = peel.gather(rows, _TYPE)["type"]
+    unnumbered = mark >> 8 == 0x03
+    # One byte of padding may bring what follows to an even place.
+    peel.at[rows] += np.where(unnumbered, np.where(mark == 0x0300, 2, 1), 0)
+    peel.kind[rows] = np.where(unnumbered, Kind.NLPID, Kind.ETHERTYPE)
 
 
-def _snap_at(peel: Peel, rows: Rows, skip: np.ndarray) -> np.ndarray:
-    """Where the header of LLC with SNAP stands behind ``skip`` bytes."""
-    stands: np.ndarray = (peel.gather(rows, _TYPE, skip)["type"] == 0xAAAA) & (peel.at[rows] + skip + 8 <= peel.end[rows])
-    return stands
+@handles(Kind.NLPID)
+def nlpid(peel: Peel, rows: Rows) -> None:
+    """A network protocol's id, or SNAP's (0x80): an OUI and a type, of which RFC 2427 has bridged Ethernet without (7) and with (1) its check."""
+    rows = peel.room(rows, 2)
+    ids = peel.gather(rows, _BYTE)["value"]
+    plain = ids != 0x80
+    advance(peel, rows[plain], 1, _NLPID[ids[plain]])
+    rows = peel.room(rows[~plain], 6)
+    head = peel.gather(rows, _OUI)
+    routed = (head["oui_high"] == 0) & (head["oui_low"] == 0)
+    bridged = (head["oui_high"] == 0) & (head["oui_low"] == 0x80C2) & np.isin(head["type"], (1, 7))
+    advance(peel, rows, 6, np.select([routed, bridged], [ETHERTYPES[head["type"]], Kind.ETHERNET], Kind.UNKNOWN_TYPE))
 
 
-def _first_of_several(peel: Peel, rows: Rows) -> None:
-    """An A-MSDU (IEEE 802.11, 9.3.2.2): one row is one packet, so the first frame of it is read and no other."""
-    rows = peel.room(rows, 22)
-    size = peel.gather(rows, _TYPE, 12)["type"].astype(np.int64)
-    peel.end[rows] = np.minimum(peel.end[rows], peel.at[rows] + 14 + size)
-    peel.wire_end[rows] = np.minimum(peel.wire_end[rows], peel.at[rows] + 14 + size)
-    advance(peel, rows, 14, Kind.LLC)
+@handles(Kind.SLIP)
+def slip(peel: Peel, rows: Rows) -> None:
+    """BSD's view of SLIP: direction and the header as it was compressed, 16 bytes, then IP."""
+    rows = peel.room(rows, 17)
+    advance(peel, rows, 16, Kind.IP)
+
+
+@handles(Kind.PPP_DIRECTION)
+def ppp_direction(peel: Peel, rows: Rows) -> None:
+    """What pppd records: a byte that says who sent it, then PPP."""
+    rows = peel.room(rows, 1)
+    advance(peel, rows, 1, Kind.PPP)
+
+
+@handles(Kind.BROADCOM_TAG)
+def broadcom_tag(peel: Peel, rows: Rows) -> None:
+    """The port of a switch built into a Linux machine: addresses, four bytes of tag, then the EtherType."""
+    rows = peel.room(rows, 18)
+    advance(peel, rows, 16, Kind.ETHERTYPE)
+
+
+@handles(Kind.FABRICPATH)
+def fabricpath(peel: Peel, rows: Rows) -> None:
+    """Cisco FabricPath: a tree and a time to live, two bytes, then the Ethernet frame of a host."""
+    rows = peel.room(rows, 2)
+    advance(peel, rows, 2, Kind.ETHERNET)

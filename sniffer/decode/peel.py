@@ -82,6 +82,26 @@ class Kind(IntEnum):
     L2TP = auto()
     LISP = auto()
     WCCP = auto()
+    L2TP3 = auto()  # a session id, then what no field announces
+    GTP0 = auto()
+    FABRICPATH = auto()
+    BROADCOM_TAG = auto()
+    FRAME_RELAY = auto()
+    NLPID = auto()  # one byte that names a network protocol (ISO/IEC TR 9577)
+    SLIP = auto()
+    PPP_DIRECTION = auto()
+    JUNIPER_ETHERNET = auto()
+    JUNIPER_PPP = auto()
+    JUNIPER_CHDLC = auto()
+    JUNIPER_FRAME_RELAY = auto()
+    JUNIPER_ETHERTYPE = auto()
+    JUNIPER_MLPPP = auto()
+    JUNIPER_MLFR = auto()
+    JUNIPER_MFR = auto()
+    JUNIPER_GGSN = auto()
+    JUNIPER_SERVICES = auto()
+    JUNIPER_ATM1 = auto()
+    JUNIPER_ATM2 = auto()
     # Not to be decoded further; each is a reason.
     ARP = auto()
     LLDP = auto()
@@ -98,11 +118,16 @@ REASONS = {
 
 
 class Peel:
-    """The state of a batch. Columns have one entry a frame; handlers get ``rows``, the indices they are to advance."""
+    """The state of a batch. Columns have one entry a frame; handlers get ``rows``, the indices they are to advance.
+
+    Where frames hold several packets each (``more``), further entries follow; ``frame`` then says whose each is.
+    """
 
     def __init__(self, frames: Frames, paths: dict[int, tuple[str, ...]], undecoded: Counter[str]) -> None:
         count = len(frames)
         self.buffer: Block = frames.buffer
+        self.frames_end = len(frames.buffer)  # from here on lie datagrams put together from fragments
+        self.frame: Column | None = None
         self.time = frames.time
         self.paths = paths
         self.undecoded = undecoded
@@ -144,6 +169,20 @@ class Peel:
     def numbers(self, rows: Rows) -> Rows:
         """Rows as indices also where they are ALL."""
         return np.arange(len(self.kind)) if rows is ALL else rows
+
+    def more(self, rows: Rows) -> Rows:
+        """Further packets of the frames of ``rows``, as copies of these; their indices.
+
+        They must lie in bytes of their own before ``frames_end``: who makes room for a batch's packets counts on a
+        least size of each.
+        """
+        count = len(self.kind)
+        if self.frame is None:
+            self.frame = np.arange(count)
+        for name, column in vars(self).items():
+            if isinstance(column, np.ndarray):
+                setattr(self, name, np.concatenate((column, column[rows])))
+        return np.arange(count, len(self.kind))
 
     def drop(self, rows: Rows, reason: str) -> None:
         if len(rows):
@@ -195,6 +234,6 @@ def handles(*kinds: Kind, whole: bool = False) -> Callable[[Handler], Handler]:
     return register
 
 
-def big(*fields: tuple[str, str]) -> np.dtype[np.void]:
+def big(*fields: tuple[str, str] | tuple[str, str, tuple[int]]) -> np.dtype[np.void]:
     """A structure in network byte order."""
     return np.dtype(list(fields)).newbyteorder(">")

@@ -15,7 +15,7 @@ _ACK = 0x10
 _PORTS = big(("sport", "u2"), ("dport", "u2"))
 
 # UDP ports behind which a tunnel may be; its own header then decides.
-TUNNEL_PORTS = {4789: Kind.VXLAN, 8472: Kind.VXLAN, 4790: Kind.VXLAN, 6081: Kind.GENEVE, 2152: Kind.GTP, 3544: Kind.TEREDO, 37008: Kind.TZSP, 5072: Kind.AYIYA, 1701: Kind.L2TP, 4341: Kind.LISP}
+TUNNEL_PORTS = {4789: Kind.VXLAN, 8472: Kind.VXLAN, 4790: Kind.VXLAN, 6081: Kind.GENEVE, 2152: Kind.GTP, 3544: Kind.TEREDO, 37008: Kind.TZSP, 5072: Kind.AYIYA, 1701: Kind.L2TP, 3386: Kind.GTP0, 4341: Kind.LISP}
 _TUNNELS = np.zeros(65536, np.int64)
 _TUNNELS[list(TUNNEL_PORTS)] = list(TUNNEL_PORTS.values())
 

@@ -1,4 +1,4 @@
-"""Tunnels: GRE (RFC 2784, 2890, 2637), ERSPAN, VXLAN (RFC 7348), GENEVE (RFC 8926), GTP-U, Teredo (RFC 4380), L2TP (RFC 2661), LISP, TZSP, NSH."""
+"""Tunnels: GRE (RFC 2784, 2890, 2637), ERSPAN, VXLAN (RFC 7348), GENEVE (RFC 8926), GTP, Teredo (RFC 4380), LISP, TZSP, NSH."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ _ERSPAN = big(("version", "u2"), ("session", "u2"))
 _VXLAN = big(("flags", "u1"), ("more", "u1"), ("protocol", "u2"), ("vni", "u4"))
 _GENEVE = big(("options", "u1"), ("flags", "u1"), ("protocol", "u2"), ("vni", "u4"))
 _GTP = big(("flags", "u1"), ("type", "u1"), ("length", "u2"), ("teid", "u4"), ("extra", "V3"), ("next", "u1"))
+_GTP0 = big(("flags", "u1"), ("type", "u1"), ("length", "u2"), ("rest", "V16"), ("first", "u1"))
 _BYTE = big(("value", "u1"))
 _NSH = big(("version", "u2"), ("rest", "u1"), ("next", "u1"), ("path", "u4"))
 
 _LISP = big(("header", "V8"), ("first", "u1"), ("tos", "u1"), ("v4_length", "u2"), ("v6_length", "u2"))
-# What the PPP of an L2TP session begins with: address and control, IPv4, IPv6, or the link's own protocols.
-_PPP_STARTS = (b"\xff\x03", b"\x00\x21", b"\x00\x57", b"\xc0\x21", b"\xc0\x23", b"\xc2\x23", b"\x80\x21", b"\x80\x57")
 
 _ERSPAN_TYPES = (0x88BE, 0x22EB)
 # GTP extension headers (3GPP TS 29.281) and TZSP tags walked for one packet; more is no honest packet.
@@ -131,7 +130,8 @@ def gtp(peel: Peel, rows: Rows) -> None:
     good = ((flags & 0xF0) == 0x30) & (head["type"] == 255) & fits
     _not_a_tunnel(peel, rows[~good])
     rows, head, flags = rows[good], head[good], flags[good]
-    peel.label(rows, "gtp", head["teid"].astype(np.int64))
+    # Each end chooses the id it receives by (TS 29.281, 5.1): in the path it would tear conversations apart.
+    peel.label(rows, "gtp")
     optional = (flags & 7) != 0
     peel.at[rows] += np.where(optional, 12, 8)
     extended = rows[((flags & 4) != 0) & (head["next"] != 0)]
@@ -154,6 +154,25 @@ def _gtp_extensions(peel: Peel, rows: Rows, following: np.ndarray) -> None:
         following = peel.gather(rows, _BYTE, -1)["value"]
         rows = rows[following != 0]
     peel.drop(rows, "nesting too deep")
+
+
+@handles(Kind.GTP0)
+def gtp0(peel: Peel, rows: Rows) -> None:
+    """GTP version 0 T-PDU (3GPP TS 09.60, 6 and 9): twenty bytes, then the user's packet. Signalling, PPP and X.25 stay what they are.
+
+    Its tunnel id holds the subscriber's number (IMSI), and stays out of the path for that.
+    """
+    long = peel.end[rows] - peel.at[rows] >= 20 + 20
+    _not_a_tunnel(peel, rows[~long])
+    rows = rows[long]
+    head = peel.gather(rows, _GTP0)
+    good = ((head["flags"] & 0xF0) == 0x10) & (head["type"] == 255) & np.isin(head["first"] >> 4, (4, 6))
+    good &= peel.at[rows] + 20 + head["length"] <= peel.wire_end[rows]
+    _not_a_tunnel(peel, rows[~good])
+    rows = rows[good]
+    peel.label(rows, "gtp")
+    peel.at[rows] += 20
+    peel.kind[rows] = Kind.IP
 
 
 @handles(Kind.TEREDO)
@@ -225,25 +244,6 @@ def nsh(peel: Peel, rows: Rows) -> None:
     peel.label(rows, "nsh", (head["path"][good] >> 8).astype(np.int64))
     peel.at[rows] += size[good]
     peel.kind[rows] = inner[good]
-
-
-@handles(Kind.L2TP)
-def l2tp(peel: Peel, rows: Rows) -> None:
-    """L2TPv2 data messages (RFC 2661, 3.1): fields that the flags announce, then PPP. Control messages stay what they are."""
-    for row in rows.tolist():
-        at, end = int(peel.at[row]), int(peel.end[row])
-        head = bytes(peel.buffer[at : min(end, at + 16)])
-        flags = int.from_bytes(head[:2], "big")
-        size = 6 + (2 if flags & 0x4000 else 0) + (4 if flags & 0x0800 else 0) + (2 if flags & 0x0200 else 0)
-        good = len(head) >= 8 and flags & 0x800F == 2 and not flags & 0x34F0
-        session = int.from_bytes(head[6:8] if flags & 0x4000 else head[4:6], "big")
-        if good and flags & 0x0200:
-            size += int.from_bytes(head[size - 2 : size], "big")
-        framed = good and at + size + 4 <= end and bytes(peel.buffer[at + size : at + size + 2]) in _PPP_STARTS
-        peel.kind[row] = Kind.PPP if framed else Kind.DONE
-        if framed:
-            peel.at[row] = at + size
-            peel.label(np.array([row]), "l2tp", np.array([session]))
 
 
 @handles(Kind.LISP)
