@@ -18,6 +18,8 @@ MAX_BODY = 16 << 20
 MAX_CODED = 1 << 20
 # A chunk's size line; extensions may follow the number (RFC 9112, 7.1.1).
 MAX_CHUNK_LINE = 4096
+# A request's body of undeclared length is held until its end: old clients and scripts send forms so, no files.
+MAX_OPEN = 64 * 1024
 _SNIFF = 512
 
 # Media that hold no text, by the beginning of their type; +xml (image/svg+xml) is text all the same.
@@ -42,9 +44,10 @@ class Mode(IntEnum):
     TRAILER = 5
     CLOSE = 6
     LOST = 7  # after a gap or nonsense: until something looks like a message again
+    OPEN = 8  # a request's body whose length nobody declared: until the answer, the next request or the end
 
 
-HEAD, FIXED, CHUNK_LINE, CHUNK, CHUNK_END, TRAILER, CLOSE, LOST = Mode
+HEAD, FIXED, CHUNK_LINE, CHUNK, CHUNK_END, TRAILER, CLOSE, LOST, OPEN = Mode
 
 
 class Kind(NamedTuple):
@@ -156,8 +159,13 @@ def framing(fields: dict[bytes, bytes], side: Side) -> tuple[Mode, int]:
     length = None if declared is None else content_length(declared)
     if length is not None:
         return (FIXED, length) if length else (HEAD, 0)
-    # A request without a length has no body; a response without one goes on until the connection closes.
+    # A request without a length has no body (but see OPEN); a response without one goes on until the connection closes.
     return (CLOSE, 0) if side else (HEAD, 0)
+
+
+def undeclared(fields: dict[bytes, bytes]) -> bool:
+    """Whether nothing says how long a body is, nor that there is none; for messages that `framing` gives none."""
+    return b"content-length" not in fields
 
 
 def chunk_size(line: bytes) -> int | None:

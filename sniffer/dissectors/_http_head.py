@@ -16,6 +16,7 @@ METHODS = frozenset(
 )  # fmt: skip
 # Where after lost bytes a message may begin again.
 RESUME = re.compile(rb"(?:(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|PROPFIND) [^\r\n]{1,4096} HTTP/1\.[01]\r?\n|HTTP/1\.[01] [1-5][0-9]{2}[ \r])")
+LONGEST_RESUME = 4096 + 24  # bytes, by its pattern
 
 
 def end_of_head(data: bytes, at: int) -> tuple[int, int]:

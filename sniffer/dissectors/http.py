@@ -17,15 +17,18 @@ from sniffer.dissectors._http_body import (
     HEAD,
     LOST,
     MAX_CHUNK_LINE,
+    MAX_OPEN,
+    OPEN,
     PIECE,
     TRAILER,
     Body,
     chunk_size,
     framing,
     kind_of,
+    undeclared,
     whole,
 )
-from sniffer.dissectors._http_head import METHODS, REQUEST, RESUME, STATUS, Head, end_of_head, tokens
+from sniffer.dissectors._http_head import LONGEST_RESUME, METHODS, REQUEST, RESUME, STATUS, Head, end_of_head, tokens
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.errors import Malformed
 from sniffer.events import (
@@ -60,6 +63,8 @@ MAX_PENDING = 256
 _MAX_PLAIN = 4096
 _MAX_PLAIN_SIZE = 2048
 _plain: set[bytes] = set()
+# Requests whose heads are read even if their fields say nothing: what follows them may be a tunnel's, or a body all the same.
+_FOLLOWED = frozenset((b"CONNECT", b"POST"))
 
 
 class _Sent:
@@ -141,7 +146,10 @@ class Http:
         """Lost in a body of known length, the next message's place is still known; else it is looked for."""
         way = self._ways[side]
         way.next = offset + size
-        events = self._forget()
+        events: list[Event] = []
+        if side and self._ways[0].mode is OPEN:
+            self._close_open(events)
+        events += self._forget()
         if way.body is not None and (piece := way.body.spoil()) is not None:
             self._give(side, piece, events)
         if way.mode in (FIXED, CHUNK) and not way.carry and size <= way.left:
@@ -157,6 +165,8 @@ class Http:
 
     def close(self) -> Sequence[Event]:
         events: list[Event] = []
+        if self._ways[0].mode is OPEN:
+            self._close_open(events)
         for side in (CLIENT, SERVER):
             body = self._ways[side].body
             if body is not None and (piece := body.take()) is not None:
@@ -168,6 +178,9 @@ class Http:
     def _head(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
         while at < len(data) and data[at] in b"\r\n":
             at += 1  # empty lines before a message are to be passed over (RFC 9112, 2.2)
+        if at == len(data):
+            way.start = offset + at
+            return at
         line_end, body = end_of_head(data, at + way.scanned - 4 if way.scanned > 4 else at)
         if body < 0:
             if len(data) - at > MAX_HEAD:
@@ -204,7 +217,7 @@ class Http:
         method, target = found[1].upper(), found[2]
         path, _, query = target.partition(b"?")
         text = path[:512].decode("latin-1")
-        plain = data[found.end() : end] in _plain and b"@" not in target and method != b"CONNECT"
+        plain = data[found.end() : end] in _plain and b"@" not in target and method not in _FOLLOWED
         waiting: list[Event] = []
         head = None
         if not plain:
@@ -219,6 +232,8 @@ class Http:
             self._ways[0].start = offset + body
             return body
         after = self._begin(CLIENT, head, text, data, body, offset, events, bodiless=method == b"CONNECT")
+        if method == b"POST" and self._ways[0].mode is HEAD and undeclared(head.framing):
+            self._ways[0].mode, self._ways[0].body = OPEN, Body(kind_of(head.framing), CLIENT, text)
         if after == body and self._ways[0].mode is HEAD and not holds_secrets(head) and end - found.end() <= _MAX_PLAIN_SIZE:
             _remember(data[found.end() : end])
         return after
@@ -235,6 +250,8 @@ class Http:
         cookies = self._credentials.response(head, status) if status in (401, 407) or b"\nset-cookie:" in head.low else ()
         if 100 <= status < 200 and status != 101:
             return body  # only announces the answer
+        if self._ways[0].mode is OPEN and len(self._sent) <= 1:
+            self._close_open(events)
         sent = self._sent.popleft() if self._sent and not self._blind else None
         outcome = _outcome(status)
         if sent is not None and (sent.query or sent.events):
@@ -363,6 +380,35 @@ class Http:
         way.mode = HEAD
         return found.start()
 
+    def _open(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
+        """A body without a length (RFC 1945, 7.2.2, forbids it): held until it is known to be one, and where it ends."""
+        found = RESUME.search(data, at + max(0, way.scanned - LONGEST_RESUME))
+        end = found.start() if found else len(data)
+        if end - at > MAX_OPEN:
+            return self._nonsense(way, side, "a body without a length longer than the limit", end, offset, events)
+        if found is None:
+            way.scanned = len(data) - at
+            return at
+        return end if self._end_open(way, data[at:end], offset + at, events) else at
+
+    def _end_open(self, way: _Way, data: bytes, start: int, events: list[Event]) -> bool:
+        """Whether what came after the head of a POST was its body, and not the beginning of another request."""
+        blank = not data.strip()  # old browsers put an empty line after what they post
+        body = blank or _request_line(data) is Match.NO
+        if body:
+            if not blank:
+                self._collect(way, CLIENT, start, data, events)
+                self._finish(way, CLIENT, events)
+            way.start = start + len(data)
+        way.mode, way.body, way.scanned = HEAD, None, 0
+        return body
+
+    def _close_open(self, events: list[Event]) -> None:
+        """The answer, or the end, ends a body without a length."""
+        way = self._ways[0]
+        if self._end_open(way, way.carry, way.start, events):
+            way.carry = b""
+
     def _forget(self) -> list[Event]:
         """Pending requests get no answer that could be told from another's."""
         events = [event for sent in self._sent for event in sent.tell(UNKNOWN)]
@@ -373,7 +419,7 @@ class Http:
 
 
 # In the order of Mode.
-_STEPS = (Http._head, Http._fixed, Http._chunk_line, Http._chunk, Http._chunk_end, Http._trailer, Http._close, Http._lost)
+_STEPS = (Http._head, Http._fixed, Http._chunk_line, Http._chunk, Http._chunk_end, Http._trailer, Http._close, Http._lost, Http._open)
 
 
 def _remember(fields: bytes) -> None:

@@ -9,8 +9,9 @@ import zlib
 import pytest
 
 from sniffer.dissectors import Match
+from sniffer.dissectors._http_body import MAX_OPEN
 from sniffer.dissectors.http import SPEC, probe
-from sniffer.events import Login, Outcome, Skip
+from sniffer.events import Anomaly, Content, Login, Outcome, Skip
 from tests.drive import Gap, Side, client, drive, server
 from tests.sniffer.dissectors.say import both, content, hashes, logins, secret_of, storm, tokens, upgrades
 
@@ -259,6 +260,67 @@ def test_request_bodies_carry_the_outcome():
     post = "POST /login HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 17\r\n\r\nuser=a&password=b"
     events = both(SPEC, [client(post), server("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")])
     assert [(e.where, e.data, e.target, e.outcome) for e in events if hasattr(e, "media")] == [("request body", b"user=a&password=b", "/login", Outcome.REJECTED)]
+
+
+POSTED = "POST /login HTTP/1.0\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\n"
+FORM_BODY = "user=a&password=b"
+
+
+@pytest.mark.parametrize("head", [POSTED, POSTED.replace("1.0", "1.1"), "POST /login HTTP/1.0\r\n\r\n"])
+@pytest.mark.parametrize("body", [FORM_BODY, FORM_BODY + "\r\n", "GETTER=1&password=b", "POST=1 2"])
+def test_a_posted_body_without_a_length_is_read(head, body):
+    script = [client(head), client(body), server("HTTP/1.0 403 No\r\nContent-Length: 0\r\n\r\n")]
+    for said in (script, [client(head + body), script[2]], script[:2], [*script, client(get())]):
+        events = both(SPEC, said)
+        assert content(events) == [("request body", body.encode())]
+        (found,) = (e for e in events if isinstance(e, Content))
+        assert found.outcome is (Outcome.REJECTED if script[2] in said else Outcome.UNKNOWN)
+        assert secret_of(said, found) == body.encode()
+
+
+def test_after_a_body_without_a_length_comes_the_next_request():
+    again = POSTED + "user=c&password=d"
+    for script in (
+        [client(POSTED + FORM_BODY), client(again)],
+        [client(POSTED + FORM_BODY + "\r\n" + again), server(OK + OK)],
+        [client(POSTED + FORM_BODY), server("HTTP/1.1 100 Continue\r\n\r\n" + OK), client(again), server(OK)],
+    ):
+        assert [data.strip() for _, data in content(both(SPEC, script))] == [FORM_BODY.encode(), b"user=c&password=d"]
+
+
+@pytest.mark.parametrize("after", ["", "\r\n", "\r\n\r\n"])
+@pytest.mark.parametrize("method", ["GET", "REPORT", "SUBSCRIBE"])
+def test_a_post_without_a_body_is_followed_by_a_request(after, method):
+    secret = get(f"Authorization: {basic('a', 'b')}", method=method)
+    for script in ([client(POSTED), server(OK), client(after + secret), server(OK)], [client(POSTED + after + secret), server(OK + OK), client(get())], [client(POSTED), client(after + secret[:9]), server(OK), client(secret[9:]), server(OK)]):
+        events = both(SPEC, script)
+        assert content(events) == []
+        assert [x[1:3] for x in logins(events)] == [("a", "b")]
+
+
+def test_an_earlier_answer_does_not_end_a_body_without_a_length():
+    events = both(SPEC, [client(get() + POSTED + FORM_BODY[:9]), server(OK), client(FORM_BODY[9:]), server("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")])
+    assert [(e.data, e.outcome) for e in events if isinstance(e, Content)] == [(FORM_BODY.encode(), Outcome.REJECTED)]
+
+
+def test_fields_known_from_a_request_without_a_body_hide_no_posted_one():
+    fields = "Host: known.example\r\nAccept: x/known\r\n\r\n"
+    script = [client(f"GET / HTTP/1.1\r\n{fields}"), server(OK), client(f"POST / HTTP/1.1\r\n{fields}{FORM_BODY}"), server(OK)]
+    assert content(both(SPEC, script)) == [("request body", FORM_BODY.encode())]
+
+
+def test_lost_bytes_of_a_body_without_a_length():
+    assert content(drive(SPEC, [client(POSTED + FORM_BODY[:15]), Gap(Side.CLIENT, 4), client("x=y"), server(OK)])) == []  # a cut password is none
+    assert content(drive(SPEC, [client(POSTED + FORM_BODY), Gap(Side.SERVER, 40), server(OK)])) == [("request body", FORM_BODY.encode())]
+
+
+def test_a_body_without_a_length_is_bounded():
+    script = [client(POSTED + "x=" + "y" * MAX_OPEN), client(get(f"Authorization: {basic('a', 'b')}")), server(OK)]
+    for cut in (None, 1460):
+        events = drive(SPEC, script, cut=cut)
+        assert content(events) == []
+        assert [x[1:3] for x in logins(events)] == [("a", "b")]
+        assert any(isinstance(e, Anomaly) for e in events)
 
 
 def test_pictures_are_skipped():
