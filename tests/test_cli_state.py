@@ -251,6 +251,83 @@ def test_exit_code_for_cron(kept, capsys, arguments, code):
     assert say(capsys, kept, "findings", *arguments)[0] == 0
 
 
+# --- policy
+
+
+POLICY = """
+[[severity]]
+rule = "credential/ftp"
+client = "10.0.0.3"
+severity = "low"
+[[severity]]
+rule = "channel/*"
+severity = "high"
+[[expected]]
+rule = "credential/*"
+client = "10.0.0.1"
+owner = "press office"
+reason = "archive, OPS-12"
+expires = %s
+"""
+
+
+@pytest.fixture
+def policy(tmp_path, request) -> tuple[str, str]:
+    """Of the findings 1 is expected, 2 is high and 3 is low. The day that is over with it is 2027-01-15, 18:00 now."""
+    (tmp_path / "cleartap.toml").write_text(POLICY % getattr(request, "param", "2027-01-15"))
+    return "--config", str(tmp_path / "cleartap.toml")
+
+
+def test_policy_judges_what_is_shown_chosen_and_failed_on(kept, capsys, policy):
+    """Alerts and receivers had the policy's severity, this had the rule's own; what was expected failed every night."""
+    found = rows(capsys, kept, "findings", *policy)
+    assert [(int(row["id"][1:], 16), row["severity"]) for row in found] == [(1, "critical"), (2, "high"), (3, "low")]
+    assert found[0]["expected"] == {"owner": "press office", "reason": "archive, OPS-12", "expires": "2027-01-15"}
+    for row in (*found, *rows(capsys, kept, "summary", *policy)):
+        SCHEMA.validate(row)
+    assert numbers(capsys, kept, *policy, "--severity", "high") == [1, 2]
+    assert numbers(capsys, kept, *policy, "--severity", "high", "--new") == [2]
+    assert numbers(capsys, kept, *policy, "--limit", "1") == [1]
+    codes = {least: say(capsys, kept, "findings", *policy, "--fail-on", least)[0] for least in ("critical", "high", "low")}
+    assert codes == {"critical": 0, "high": 1, "low": 1}
+    assert say(capsys, kept, "findings", *policy, "--fail-on", "low", "--severity", "critical")[0] == 0
+
+
+def test_what_is_expected_is_marked_with_who_answers_for_it(kept, capsys, policy):
+    _, said, _ = say(capsys, kept, "findings", *policy)
+    assert r"✓ expected until 2027-01-15: press office, archive, OPS-12" in re.sub(r"\s+", " ", said)
+    assert "1 critical    1 expected" in say(capsys, kept, *policy)[1]
+    assert rows(capsys, kept, "summary", *policy)[0]["findings"] == {"critical": {"new": 0, "acknowledged": 0, "expected": 1}, "high": {"new": 1, "acknowledged": 0}, "low": {"new": 1, "acknowledged": 0}}
+    table = list(csv.DictReader(io.StringIO(say(capsys, kept, "findings", *policy, "--format", "csv")[1])))
+    assert [(row["severity"], row["expected.expires"]) for row in table] == [("critical", "2027-01-15"), ("high", ""), ("low", "")]
+    say(capsys, kept, "acknowledge", finding(1).id, "--note", "known")
+    assert rows(capsys, kept, "summary", *policy)[0]["findings"]["critical"] == {"new": 0, "acknowledged": 1}
+
+
+@pytest.mark.parametrize("policy", ["2027-01-14"], indirect=True)
+def test_what_was_expected_is_new_again_when_its_day_is_over(kept, capsys, policy):
+    assert "expected" not in rows(capsys, kept, "findings", *policy)[0]
+    assert say(capsys, kept, "findings", *policy, "--fail-on", "critical")[0] == 1
+
+
+def test_the_record_holds_findings_as_they_are(kept, capsys, policy):
+    rows(capsys, kept, "findings", *policy)
+    assert [row["severity"] for row in rows(capsys, kept, "findings")] == ["critical", "high", "low"]
+    assert numbers(capsys, kept) == [1, 3, 2]
+
+
+def test_policy_judges_more_findings_than_are_read_at_once(path, capsys, policy, monkeypatch):
+    monkeypatch.setattr("sniffer.cli._state_policy.PART", 7)
+    with State(path) as state, state.transaction() as put:
+        put.findings([finding(n, rule=LOW if n % 2 else finding(n).rule, severity=Severity.MEDIUM, last_seen=NOW + n % 5) for n in range(4, 40)])
+    found = rows(capsys, path, "findings", *policy)
+    assert [row["severity"] for row in found] == ["high"] * 18 + ["medium"] * 18
+    for severity in ("high", "medium"):
+        order = [(row["last_seen"], row["id"]) for row in found if row["severity"] == severity]
+        assert order == sorted(sorted(order, key=lambda each: each[1]), key=lambda each: each[0], reverse=True)
+    assert "… and 33 more findings" in say(capsys, path, "findings", *policy, "--limit", "3")[1]
+
+
 # --- acknowledging
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MOST_SHOWN = 50
 # Rows read in one go: the file is not held while whoever reads what we print takes their time.
 _PART = 500
+# What CSV says of a finding's being known, after the columns that all findings have.
+_KNOWN_COLUMNS = ("acknowledged.at", "acknowledged.note", "expected.owner", "expected.reason", "expected.expires")
 
 
 def _console(arguments: argparse.Namespace) -> Console:
@@ -57,9 +59,10 @@ def _most(arguments: argparse.Namespace) -> int | None:
 
 def _summary(reader: Reader, arguments: argparse.Namespace, config: Config) -> int:
     from sniffer.cli import _state_records as records
+    from sniffer.cli._state_policy import Judge
 
     now = time.time_ns()
-    found = records.overview(reader, now, config.state.retention_days)
+    found = records.overview(reader, now, config.state.retention_days, Judge(config, now))
     if arguments.format == "jsonl":
         _write([records.state(found)])
     else:
@@ -69,40 +72,33 @@ def _summary(reader: Reader, arguments: argparse.Namespace, config: Config) -> i
     return 0
 
 
-def _findings(reader: Reader, arguments: argparse.Namespace, _: Config) -> int:
+def _findings(reader: Reader, arguments: argparse.Namespace, config: Config) -> int:
     from sniffer.cli import _state_records as records
+    from sniffer.cli._state_policy import Judge
     from sniffer.findings import Severity
 
+    judge = Judge(config, time.time_ns())
     wanted: dict[str, Any] = {"rule": arguments.rule, "channel": arguments.channel, "since": arguments.since}
-    wanted |= {"severity": Severity[arguments.severity.upper()], "acknowledged": False if arguments.new else None}
-    ids = reader.finding_ids(**wanted, limit=_most(arguments))
+    chosen = judge.choose(reader, severity=Severity[arguments.severity.upper()], new=arguments.new, limit=_most(arguments), **wanted)
+    rows = judge.rows(reader, chosen.ids)
     if arguments.format == "jsonl":
-        _write(records.finding(row) for row in _recorded(reader, ids))
+        _write(map(records.finding, rows))
     elif arguments.format == "csv":
         from sniffer.outputs import csv
 
-        csv.write(sys.stdout, (*csv.FINDING_COLUMNS, "acknowledged.at", "acknowledged.note"), map(records.finding, _recorded(reader, ids)))
+        csv.write(sys.stdout, (*csv.FINDING_COLUMNS, *_KNOWN_COLUMNS), map(records.finding, rows))
     else:
-        _show_findings(reader, arguments, ids, sum(map(sum, reader.finding_counts(**wanted).values())))
-    if arguments.fail_on == "never":
-        return 0
-    least = max(wanted["severity"], Severity[arguments.fail_on.upper()])
-    return int(any(tally.new for tally in reader.finding_counts(**{**wanted, "severity": least}).values()))
+        _show_findings(reader, arguments, list(rows), len(chosen.ids), chosen.total)
+    return int(arguments.fail_on != "never" and chosen.new(Severity[arguments.fail_on.upper()]))
 
 
-def _recorded(reader: Reader, ids: Sequence[str]) -> Iterator[Recorded]:
-    for part in _parts(ids):
-        yield from reader.findings_of(part)
-
-
-def _show_findings(reader: Reader, arguments: argparse.Namespace, ids: Sequence[str], total: int) -> None:
+def _show_findings(reader: Reader, arguments: argparse.Namespace, rows: Sequence[Recorded], shown: int, total: int) -> None:
     from sniffer.cli import _state_views as views
 
     console = _console(arguments)
-    rows = list(_recorded(reader, ids))
     channels = reader.channels_of(list({str(row.record.get("channel", "")) for row in rows}))
     _show(console, *views.findings(rows, channels, wide=console.width >= views.WIDE))
-    _close(console, len(ids), total, "finding", quiet=arguments.quiet)
+    _close(console, shown, total, "finding", quiet=arguments.quiet)
 
 
 def _close(console: Console, shown: int, total: int, what: str, *, quiet: bool = False) -> None:

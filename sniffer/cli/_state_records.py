@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sniffer.alert import Alert
+    from sniffer.cli._state_policy import Judge
     from sniffer.findings import Severity
     from sniffer.state import Acknowledgement, Reader, Recorded, SinkStats, Tally
     from sniffer.state.coverage import Watched
@@ -90,7 +91,7 @@ def coverage(reader: Reader, now: int, days: int, since: int = 0) -> tuple[Watch
     return watched(begun, until, intervals), intervals
 
 
-def overview(reader: Reader, now: int, days: int) -> Overview:
+def overview(reader: Reader, now: int, days: int, judge: Judge) -> Overview:
     """Reads what the summary shows."""
     covered, intervals = coverage(reader, now, days)
     return Overview(
@@ -101,7 +102,7 @@ def overview(reader: Reader, now: int, days: int) -> Overview:
         schema=reader.schema,
         covered=covered,
         intervals=intervals,
-        findings=reader.finding_counts(),
+        findings=judge.choose(reader, limit=0).counts,
         channels=reader.channel_counts(),
         alerts=Counter(alert.severity for alert in reader.alerts()),
         sinks=reader.sinks(),
@@ -158,6 +159,10 @@ def covered(of: Watched) -> dict[str, Any]:
     }
 
 
+def _tally(of: Tally) -> dict[str, int]:
+    return {name: count for name, count in of._asdict().items() if count or name != "expected"}
+
+
 def state(of: Overview) -> dict[str, Any]:
     """The summary."""
     channels: dict[str, dict[str, int]] = {}
@@ -171,7 +176,7 @@ def state(of: Overview) -> dict[str, Any]:
         "size": of.size,
         "version": of.schema,
         "watch": str(of.watch.life),
-        "findings": {str(severity): tally._asdict() for severity, tally in of.findings.items()},
+        "findings": {str(severity): _tally(tally) for severity, tally in of.findings.items()},
         "channels": channels,
         "alerts": dict(of.alerts),
         "receivers": [receiver(name, stats, of.losses.get(name, {})) for name, stats in of.sinks.items()],

@@ -90,7 +90,7 @@ def findings(rows: Sequence[Recorded], channels: Mapping[str, Channel], *, wide:
 
 def _title(group: Sequence[Recorded], channel: Channel | None, id: str) -> Text:
     first = group[0].record
-    new = next((row.record["severity"] for row in group if not row.acknowledged), "")
+    new = next((row.record["severity"] for row in group if not _is_known(row)), "")
     client, server = first["client"], first["server"]
     title = Text.assemble(
         ("● ", _severity(new).replace("white on ", "") or "dim"),
@@ -105,7 +105,7 @@ def _title(group: Sequence[Recorded], channel: Channel | None, id: str) -> Text:
 
 
 def _finding(row: Recorded) -> tuple[Pair, Pair, Pair]:
-    found, known = row.record, bool(row.acknowledged)
+    found, known = row.record, _is_known(row)
     severity = clean(found["severity"])
     what = Text(clean(found["title"], 200), "dim" if known else "")
     if found["count"] > 1:
@@ -113,9 +113,21 @@ def _finding(row: Recorded) -> tuple[Pair, Pair, Pair]:
     said = [(clean(found.get("username", ""), 34), ""), (clean(found.get("secret", {}).get("mask", "")), "")]
     said.append((clean(found.get("outcome", "")), OUTCOME_STYLE.get(found.get("outcome", ""), "")))
     more = Text("  ").join(Text(text, "dim" if known else style) for text, style in said if text)
-    if known:
-        more.append("\n" if more else "").append(_known(row.acknowledged, row.note))
+    for said_of in _words(row):
+        more.append("\n" if more else "").append(said_of)
     return (Text(severity, "dim" if known else _severity(severity)), Text()), _marked(found["id"], found["last_seen"]), (what, more)
+
+
+def _is_known(row: Recorded) -> bool:
+    return bool(row.acknowledged) or "expected" in row.record
+
+
+def _words(row: Recorded) -> Iterator[Text]:
+    """Who knows of it, and who answers for it."""
+    if row.acknowledged:
+        yield _known(row.acknowledged, row.note)
+    if (expected := row.record.get("expected")) is not None:
+        yield Text(f"✓ expected until {expected['expires']}: {clean(expected['owner'], 80)}, {clean(expected['reason'], 300)}", "green")
 
 
 def _marked(id: object, seen: object) -> Pair:
@@ -259,9 +271,10 @@ def _counted(rows: Iterable[tuple[int, Text, str]], nothing: str) -> RenderableT
 
 def _findings_by_severity(of: Overview) -> RenderableType:
     rows = []
-    for severity, (new, known) in of.findings.items():
-        said = f"{known:,} acknowledged" if known and not new else f"{new:,} new, {known:,} acknowledged" if known else "new"
-        rows.append((new + known, Text(str(severity), SEVERITY_STYLE[severity] if new else "dim"), said))
+    for severity, tally in of.findings.items():
+        parts = [f"{count:,} {name}" for name, count in tally._asdict().items() if count]
+        said = "new" if tally.new == sum(tally) else ", ".join(parts)
+        rows.append((sum(tally), Text(str(severity), SEVERITY_STYLE[severity] if tally.new else "dim"), said))
     return _counted(rows, "none")
 
 

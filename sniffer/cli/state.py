@@ -62,9 +62,9 @@ def _findings_parser(parts: argparse._SubParsersAction[argparse.ArgumentParser])
     part.add_argument("--severity", choices=_SEVERITIES, default="info", metavar="SEVERITY", help=f"only those at least so severe: {', '.join(_SEVERITIES)}")
     part.add_argument("--rule", default="", metavar="GLOB", help="only those of this rule, for example 'credential/*'")
     part.add_argument("--channel", default="", metavar="ID", help="only those on this channel")
-    part.add_argument("--new", action="store_true", help="only those that nobody has acknowledged")
+    part.add_argument("--new", action="store_true", help="only those that nobody has acknowledged and policy does not expect")
     _since_and_limit(part, "findings")
-    part.add_argument("--fail-on", choices=(*_SEVERITIES, "never"), default="never", metavar="SEVERITY", help="exit with 1 when one of these, at or above this, has not been acknowledged; default: never")
+    part.add_argument("--fail-on", choices=(*_SEVERITIES, "never"), default="never", metavar="SEVERITY", help="exit with 1 when one of these, at or above this, is new; default: never")
     part.add_argument("-q", "--quiet", action="store_true", help="say nothing where there is nothing: for cron")
     _common(part)
 
@@ -81,7 +81,7 @@ def _limited(part: argparse.ArgumentParser, what: str) -> None:
 def _common(command: argparse.ArgumentParser) -> None:
     """Options that may stand before the part's name and after it: one that is not given must not undo one that is."""
     command.add_argument("--state", metavar="FILE", default=argparse.SUPPRESS, help="the state; default: where cleartap watch keeps it")
-    command.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the configuration of cleartap watch, which names the state")
+    command.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="the configuration of cleartap watch, which names the state and the policy that findings are judged by")
     command.add_argument("--format", choices=("console", "jsonl", "csv"), default=argparse.SUPPRESS, help="default: console; csv for findings and channels")
     command.add_argument("--no-color", action="store_true", default=argparse.SUPPRESS, help="no colours (also: NO_COLOR)")
 

@@ -53,10 +53,13 @@ class Acknowledgement(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """How many findings nobody has acknowledged, and how many somebody has."""
+    """How many findings nobody has acknowledged, and how many somebody has; ``expected`` are those of the former that policy excuses,
+    of which the state by itself knows nothing.
+    """
 
     new: int
     acknowledged: int
+    expected: int = 0
 
 
 class Reader:
