@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sniffer.dissectors import Match
-from sniffer.dissectors.mysql import CLIENT_PLUGIN_AUTH, CLIENT_PROTOCOL_41, CLIENT_SECURE, CLIENT_SSL, SPEC, probe
+from sniffer.dissectors._mysql_login import CLIENT_PLUGIN_AUTH, CLIENT_PROTOCOL_41, CLIENT_SECURE, CLIENT_SSL
+from sniffer.dissectors.mysql import SPEC, probe
 from tests.drive import Gap, Side, client, drive, server
 from tests.sniffer.dissectors.say import both, content, hashes, logins, statements, storm, upgrades
 
