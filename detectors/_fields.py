@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from detectors import _calls
 from detectors._media import Media
 from detectors._names import MAX_NAME
 from sniffer.secret import decode
@@ -21,6 +22,8 @@ _NEAR = 768  # bytes read on each side of a hit in that case
 _MAX_WINDOWS = 64
 _NESTED = 2  # JSON inside a JSON string inside a form value: seen in the wild; deeper is an attack
 _MAX_VALUE = 16384
+_MAX_MEMBERS = 8  # a call of JSON-RPC has four, with an extension's perhaps some more
+_CALLED = -1_000_000  # scopes from here down are logins by places, apart from all others
 
 
 class Field(NamedTuple):
@@ -125,7 +128,12 @@ def _pairs(node: _Object, scope: int, depth: int, deeper: list[object]) -> Itera
             deeper.append(value)
             if not isinstance(value, _Object):
                 yield from (Field(name, v, scope, not isinstance(v, _Number)) for v in value if isinstance(v, str) and len(v) <= _MAX_VALUE)
-    named = dict(node) if len(node) <= 4 else {}
+    named = dict(node) if len(node) <= _MAX_MEMBERS else {}
+    if "method" in named:
+        for login in _calls.of_json(named):
+            yield from _called(login, _CALLED - scope)
+    if len(node) > 4:
+        return
     label, value = named.get("name", named.get("key", named.get("field"))), named.get("value")
     if isinstance(label, str) and isinstance(value, str) and len(value) <= _MAX_VALUE:
         yield Field(label, value, -depth - 1)
@@ -164,24 +172,16 @@ _LEAF = re.compile(
     r"|\s([A-Za-z_][\w:.-]{0,95})\s?=\s?(?:\"([^\"<]{0,2048})\"|'([^'<]{0,2048})')",
     re.S,
 )
-_CALL = re.compile(r"<methodName>\s*([\w.:/]{1,95})\s*</methodName>")
-_MANY = re.compile(r"wp\.getUsersBlogs</(.{1,600}?)</array>", re.S)
-_LEAVES = re.compile(r"<(?:string|value)>\s{0,64}([^<\s][^<]{0,511})<")
-# XML-RPC logins whose arguments have places instead of names (blogger.* says an application's key or a blog first).
-_USER_FIRST = re.compile(r"wp\.getUsersBlogs|(?:^|[._])login|authenticate", re.I)
-_USER_SECOND = re.compile(r"(?:blogger|metaWeblog|mt)\.\w+", re.I)
 _MEMBER = re.compile(r"<name>\s*([\w.-]{1,95})\s*</name>\s*<value>\s*(?:<string>)?([^<]{0,2048})<")
-_PARAM = re.compile(r"<param>\s*<value>\s*(?:<string>)?([^<]{0,512})<")
 
 
 def _xml(data: bytes, hits: list[int]) -> Iterator[Field]:
     import html  # when first needed: its table of entities takes 2 ms
 
+    if data.find(b"<methodName>", 0, _NEAR) >= 0:
+        for place, login in enumerate(_calls.of_xml(decode(data[:MAX_WHOLE]))):
+            yield from _called(login, _CALLED - place)
     for scope, text in enumerate(_pieces(data, hits)):
-        if "<methodName>" in text:
-            for place, pair in enumerate(_called(text)):
-                yield Field("username", html.unescape(pair[0]), -2 - place)
-                yield Field("password", html.unescape(pair[1]), -2 - place)
         for name, value in _MEMBER.findall(text):
             yield Field(name, html.unescape(value), scope)
         for match in _LEAF.finditer(text):
@@ -192,18 +192,11 @@ def _xml(data: bytes, hits: list[int]) -> Iterator[Field]:
                 yield Field(tag, cdata if cdata is not None else html.unescape(plain or ""), scope)
 
 
-def _called(text: str) -> Iterator[tuple[str, str]]:
-    """User and password among the arguments of an XML-RPC call, or of the calls that system.multicall gathers."""
-    call = _CALL.search(text)
-    name, arguments = call[1] if call else "", _PARAM.findall(text)
-    if name == "system.multicall":
-        for inner in list(_MANY.finditer(text))[:_MAX_WINDOWS]:
-            if len(leaves := _LEAVES.findall(inner[1])) >= 2:
-                yield leaves[-2], leaves[-1]
-        return
-    first = 1 if _USER_SECOND.match(name) or (len(arguments) >= 3 and name in ("login", "authenticate")) else 0
-    if len(arguments) >= first + 2 and (first or _USER_FIRST.search(name)):
-        yield arguments[first], arguments[first + 1]
+def _called(login: _calls.Login, scope: int) -> Iterator[Field]:
+    """What a call says by places, under the names it has elsewhere."""
+    if login.user is not None:
+        yield Field("username", login.user, scope)
+    yield Field("password", login.password, scope)
 
 
 def _pieces(data: bytes, hits: list[int]) -> Iterator[str]:
@@ -225,11 +218,19 @@ def _graphql(data: bytes, hits: list[int]) -> Iterator[Field]:
     yield from (Field(decode(name), _unescape(text), 0) for name, text in _ARGUMENT.findall(data[:MAX_WHOLE]))
 
 
-_PART_NAME = re.compile(rb'content-disposition:\s*form-data\s*;[^\r\n]*?\bname="?([^"\r\n;]{1,96})', re.I)
+_PART_NAME = re.compile(rb'content-disposition:\s*form-data\s*;[^\r\n]*?\bname\s?=\s?(?:"([^"\r\n]{1,96})|([^"\s;][^"\r\n;]{0,95}))', re.I)
+# A name without quotes ends at the line's end, where anchors for short names do not reach.
+_UNQUOTED = re.compile(rb"\bname\s?=\s?[^\"\s]")
 _MAX_PARTS = 1000
 
 
+def unquoted(data: bytes) -> bool:
+    """Whether the first part of a form has its name without quotes, as some libraries write it (RFC 7578 wants them)."""
+    return _UNQUOTED.search(data, 0, _NEAR) is not None
+
+
 def _multipart(data: bytes, hits: list[int]) -> Iterator[Field]:
+    data = data.lstrip(b"\r\n")
     line = data[:200].split(b"\n", 1)[0].strip()
     if not line.startswith(b"--") or len(line) < 3:
         return
@@ -237,7 +238,14 @@ def _multipart(data: bytes, hits: list[int]) -> Iterator[Field]:
         head, _, body = part.partition(b"\r\n\r\n") if b"\r\n\r\n" in part else part.partition(b"\n\n")
         name = _PART_NAME.search(head[:2048])
         if name and b"filename" not in head[:2048].lower() and len(body) <= _MAX_VALUE:
-            yield Field(decode(name[1]), decode(body.strip(b"\r\n")), 0)
+            yield Field(decode(name[1] or name[2].strip()), decode(body.strip(b"\r\n")), 0)
+
+
+def _lines(data: bytes, hits: list[int]) -> Iterator[Field]:
+    for line in data.split(b"\r\n", MAX_FIELDS):
+        name, equals, value = line.partition(b"=")
+        if equals and 0 < len(name) <= MAX_NAME and len(value) <= _MAX_VALUE:
+            yield Field(decode(name), decode(value), 0)
 
 
 _INSERT = re.compile(rb"(?:INSERT|REPLACE)\s+(?:IGNORE\s+)?INTO\s+[^\s(]{1,128}\s*\(([^()]{1,4096})\)\s*VALUES\s*", re.I)
@@ -294,5 +302,5 @@ def _csv(data: bytes, hits: list[int]) -> Iterator[Field]:
 
 _READERS: dict[Media, Callable[[bytes, list[int]], Iterator[Field]]] = {
     Media.FORM: _form, Media.JSON: _json, Media.XML: _xml, Media.GRAPHQL: _graphql, Media.MULTIPART: _multipart,
-    Media.SQL: _sql, Media.CSV: _csv,
+    Media.SQL: _sql, Media.CSV: _csv, Media.LINES: _lines,
 }  # fmt: skip

@@ -18,8 +18,9 @@ from sniffer.secret import Secret
 
 _MECHANISMS = {
     Media.FORM: "form", Media.JSON: "json body", Media.XML: "xml body", Media.MULTIPART: "multipart form",
-    Media.GRAPHQL: "graphql", Media.SQL: "statement", Media.CSV: "csv",
+    Media.GRAPHQL: "graphql", Media.SQL: "statement", Media.CSV: "csv", Media.LINES: "plain text form",
 }  # fmt: skip
+_TYPED = (Media.FORM, Media.MULTIPART, Media.LINES)  # what people fill in
 _MAX_USER = 256
 _NEIGHBOURS = 64  # fields looked at on each side for the user, where a document is flat
 _LEAST_TOKEN, _LEAST_SECRET = 16, 8
@@ -59,7 +60,7 @@ def _password(look: Look, fields: list[Field], place: int, said: Name) -> str | 
     field = fields[place]
     if not is_password(field.value):
         return None
-    typed = not look.from_server and look.media in (Media.FORM, Media.MULTIPART)  # Drupal's login is ``name`` and ``pass``
+    typed = not look.from_server and look.media in _TYPED  # Drupal's login is ``name`` and ``pass``
     user = user_of(fields, place, sure=said is Name.WEAK_PASSWORD and not typed)
     if not _believed(look, field, said, user):
         return None
@@ -73,7 +74,7 @@ def _believed(look: Look, field: Field, said: Name, user: str | None) -> bool:
     """The sender's side types passwords; what a server or a table shows under the name may be a label."""
     if said is Name.WEAK_PASSWORD and not _weak(look, field, user):
         return False
-    if not look.from_server and look.media in (Media.FORM, Media.JSON, Media.MULTIPART, Media.GRAPHQL, Media.XML):
+    if not look.from_server and look.media in (*_TYPED, Media.JSON, Media.GRAPHQL, Media.XML):
         return not (look.media is Media.XML and is_label(field.value, field.name))
     if is_label(field.value, field.name) or (user is not None and is_label(user, "user")):
         return False
@@ -86,7 +87,7 @@ def _weak(look: Look, field: Field, user: str | None) -> bool:
         return True
     if look.from_server:
         return False
-    return look.media in (Media.FORM, Media.MULTIPART) or (field.text and not is_word(field.value) and not field.value.replace(".", "").isdigit())
+    return look.media in _TYPED or (field.text and not is_word(field.value) and not field.value.replace(".", "").isdigit())
 
 
 def user_of(fields: list[Field], place: int, *, sure: bool = False) -> str | None:

@@ -20,6 +20,7 @@ class Media(Enum):
     GRAPHQL = "graphql"
     SQL = "sql"
     CSV = "csv"
+    LINES = "lines"  # a form as text/plain
     MAIL = "mail"
     PAGE = "page"  # HTML, scripts, style sheets
     TEXT = "text"
@@ -29,7 +30,7 @@ class Media(Enum):
 
 
 # Those whose values stand under names.
-STRUCTURED = frozenset({Media.FORM, Media.JSON, Media.XML, Media.MULTIPART, Media.GRAPHQL, Media.SQL, Media.CSV})
+STRUCTURED = frozenset({Media.FORM, Media.JSON, Media.XML, Media.MULTIPART, Media.GRAPHQL, Media.SQL, Media.CSV, Media.LINES})
 
 _EXACT = {
     "application/x-www-form-urlencoded": Media.FORM, "multipart/form-data": Media.MULTIPART, "application/sql": Media.SQL,
@@ -44,6 +45,8 @@ _EXACT = {
 }  # fmt: skip
 _OPAQUE = ("image/", "audio/", "video/", "font/", "application/font", "application/x-font", "application/vnd.ms-fontobject")
 _FORM = re.compile(rb"[\w.%\[\]$:-]{1,64}=[^&\s<>\"{};]*(?:&[\w.%\[\]$:-]{1,64}=[^&\s<>\"{};]*){1,64}\s*\Z")
+# Of text/plain (WHATWG HTML, "plain text form data"): a pair a line, nothing coded; the first lines are looked at.
+_PAIR_LINES = re.compile(rb"(?:[\w.%\[\]$:-]{1,64}=[^\r\n]{0,512}\r\n){1,16}(?:[\w.%\[\]$:-]{1,64}=[^\r\n]{0,512}\Z)?")
 _SQL = re.compile(rb"\s{0,64}(?:INSERT\s+INTO|UPDATE\s+\S+\s+SET|SELECT\s|REPLACE\s+INTO|MERGE\s+INTO)", re.I)
 
 
@@ -78,6 +81,13 @@ def by_look(data: bytes, told: Media) -> Media:
     if _SQL.match(head):
         return Media.SQL
     return Media.FORM if len(data) <= 8192 and _FORM.match(data) else told
+
+
+def is_plain_form(data: bytes) -> bool:
+    """Whether a client's text is a form as browsers send it with ``enctype=text/plain``."""
+    head = data[: 4 * _SNIFF]
+    found = _PAIR_LINES.match(head)
+    return found is not None and (found.end() == len(data) or found[0].count(b"\r\n") >= 2)
 
 
 def as_utf8(event: Content) -> bytes:

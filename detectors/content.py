@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
 from detectors import Detector, _files, _logins, _payment, _persons, _shapes, _urls
-from detectors._fields import fields
+from detectors._calls import calls
+from detectors._fields import fields, unquoted
 from detectors._look import Look
-from detectors._media import STRUCTURED, Media, as_utf8, by_look, by_type
+from detectors._media import STRUCTURED, Media, as_utf8, by_look, by_type, is_plain_form
 from detectors._names import Name, classify
 from detectors._scan import Group, scan, table
 from sniffer.events import Content
@@ -34,13 +35,17 @@ def _look(event: Content, context: Context) -> Iterable[Candidate]:
         if b"%" in text:
             text = unquote_to_bytes(text)
     hits = scan(text)
-    if not hits and (not event.name or told is Media.FORM):
+    unnamed = not event.span.side and (unquoted(data) if told is Media.MULTIPART else calls(data))
+    if not hits and not unnamed and (not event.name or told is Media.FORM):
         return ()
-    return _confirm(event, context, told, data, text, hits)
+    return _confirm(event, context, told, data, text, hits, unnamed=unnamed)
 
 
-def _confirm(event: Content, context: Context, told: Media, data: bytes, text: bytes, hits: list[tuple[int, int]]) -> list[Candidate]:
+def _confirm(event: Content, context: Context, told: Media, data: bytes, text: bytes, hits: list[tuple[int, int]], *, unnamed: bool) -> list[Candidate]:
+    """``unnamed``: what its fields say is worth reading although no anchor was hit at a name."""
     media = by_look(data, told) if told in (Media.VAGUE, Media.TEXT, Media.PAGE) else told
+    if media is Media.VAGUE and event.media == "text/plain" and event.where == "request body" and is_plain_form(data):
+        media = Media.LINES
     look = Look(event, context, text, media)
     groups = _grouped(hits)
     users: set[str] = set()
@@ -56,7 +61,7 @@ def _confirm(event: Content, context: Context, told: Media, data: bytes, text: b
         _files.find_hashes(look, groups[Group.HASH])
     if groups.get(Group.LINE):
         _files.find_lines(look, groups[Group.LINE])
-    if media in STRUCTURED and any(g in groups for g in _KEYS):
+    if media in STRUCTURED and (unnamed or any(g in groups for g in _KEYS)):
         users = _named(look, data, sorted(end for g in _KEYS for _, end in groups.get(g, ())))
     elif event.name:
         _logins.find(look, list(_logins.named(look)))

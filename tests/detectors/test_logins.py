@@ -115,10 +115,85 @@ _INNER = (
         ("<methodCall><methodName>system.multicall</methodName><params>" + _INNER.format("alice", "one-1") + _INNER.format("bob", "two-2") + "</params></methodCall>",
          [("alice", "one-1"), ("bob", "two-2")]),
         (_call("system.listMethods", "password", "hunter2"), []),
+        (_call("metaWeblog.newPost", "1", "alice", "hunter2"), [("alice", "hunter2")]),
+        (_call("metaWeblog.deletePost", "key", "7", "alice", "hunter2"), [("alice", "hunter2")]),
+        (_call("blogger.newPost", "key", "1", "alice", "hunter2", "text", "1"), [("alice", "hunter2")]),
+        (_call("wp.getOptions", "1", "alice", "hunter2"), [("alice", "hunter2")]),
+        (_call("wp.getPage", "1", "7", "alice", "hunter2"), [("alice", "hunter2")]),
+        (_call("mt.getCategoryList", "1", "alice", "p&amp;w1"), [("alice", "p&w1")]),
+        (_call("login", "erp", "alice", "hunter2"), [("alice", "hunter2")]),
+        (_call("login", "alice", "hunter2"), [("alice", "hunter2")]),
+        (_call("authenticate", "erp", "alice", "hunter2") .replace("</params>", "<param><value><struct></struct></value></param></params>"), [("alice", "hunter2")]),
+        (_call("execute_kw", "erp", "UID", "hunter2", "res.users", "read").replace("<string>UID</string>", "<int>2</int>"), [(None, "hunter2")]),
+        (_call("execute", "ls", "files", "now", "please"), []),
+        (_call("login", "YWxpY2U=", "aHVudGVyMg==").replace("string>", "base64>").replace("</params>", "<param><value><boolean>1</boolean></value></param></params>"), [("alice", "hunter2")]),
+        (_call("wp.getCategories", "1", "alice", "hunter2").replace("<string>1</string>", "<int>1</int>").replace("<string>alice</string>", "alice"), [("alice", "hunter2")]),
+        (_call("wp.getCategories", "1", "alice", "hunter2").replace("<value>", "\n <value>\n  ").replace("hunter2", "<![CDATA[hunter2]]>"), [("alice", "hunter2")]),
+        ("<methodCall><methodName>system.multicall</methodName><params>" + _INNER.replace("<data>", "<data><value><int>1</int></value>").replace("getUsersBlogs", "getCategories").format("alice", "one-1")
+         + _INNER.replace("wp.getUsersBlogs", "pingback.ping").format("http://a", "http://b"), [("alice", "one-1")]),
+        (_call("mt.supportedMethods"), []), (_call("mt.getTrackbackPings", "7"), []), (_call("pingback.ping", "http://a", "http://b"), []),
+        (_call("weblogUpdates.ping", "blog", "http://b"), []), (_call("login", "alice"), [(None, "alice")]), (_call("metaWeblog.newPost", "1", "alice"), []),
     ],
 )  # fmt: skip
 def test_xml_rpc_arguments_by_their_place(look: Look, data: str, found: list[tuple[str, str]]) -> None:
     assert [(c.username, c.secret.reveal()) for c in look(data, XML)] == found
+
+
+def test_a_post_with_a_large_picture_says_its_password_all_the_same(look: Look) -> None:
+    data = _call("metaWeblog.newMediaObject", "1", "alice", "hunter2", "QUJD" * 50_000)
+    assert [(c.username, c.secret.reveal()) for c in look(data, XML)] == [("alice", "hunter2")]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ('{"id":1,"method":"login","params":["root","hunter2"]}', [("root", "hunter2")]),  # LuCI
+        ('[{"jsonrpc":"2.0","method":"auth.login","params":["root","hunter2"],"id":1}]', [("root", "hunter2")]),
+        ('{"method":"auth.login","params":["hunter2"],"id":1}', [(None, "hunter2")]),  # Deluge
+        ('{"jsonrpc":"2.0","method":"call","params":{"service":"common","method":"login","args":["erp","alice","hunter2"]},"id":1}', [("alice", "hunter2")]),
+        ('{"jsonrpc":"2.0","method":"call","params":{"service":"common","method":"authenticate","args":["erp","alice","hunter2",{}]}}', [("alice", "hunter2")]),
+        ('{"jsonrpc":"2.0","method":"call","params":{"service":"object","method":"execute_kw","args":["erp",2,"hunter2","res.users","read",[[1]]]}}', [(None, "hunter2")]),
+        ('{"jsonrpc":"2.0","method":"call","params":{"service":"db","method":"create_database","args":["m4ster","erp",false,"en"]}}', [(None, "m4ster")]),
+        ('{"jsonrpc":"2.0","id":1,"method":"call","params":["00000000000000000000000000000000","session","login",{"username":"root","password":"hunter2"}]}', [("root", "hunter2")]),
+        ('{"jsonrpc":"2.0","method":"user.login","params":{"user":"Admin","password":"zabbix1"},"id":1,"auth":null}', [("Admin", "zabbix1")]),
+        ('{"jsonrpc":"1.0","id":"c","method":"walletpassphrase","params":["long horse",60]}', [(None, "long horse")]),
+        ('{"method":"session-get","arguments":{"fields":["version"]},"tag":3}', []),  # Transmission
+        ('{"method":"login","params":[]}', []), ('{"method":"login","params":[1,2]}', []), ('{"method":"login","params":[["a","b"],"c"]}', []),
+        ('{"method":"eth_call","params":["0xabc","latest"]}', []), ('{"method":"last_login","params":"a"}', []), ('{"method":"blogin","params":["a","b1"]}', []),
+        ('{"method":"call","params":{"service":"object","method":"execute","args":["erp",2]}}', []),
+        ('{"method":"call","params":{"service":"report","method":"authenticate_x","args":["a","b","c1"]}}', []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("media", [JSON, FORM, "text/plain"])
+def test_json_rpc_arguments_by_their_place(look: Look, media: str, data: str, found: list[tuple[str | None, str]]) -> None:
+    assert [(c.username, c.secret.reveal()) for c in look(data, media)] == found
+
+
+@pytest.mark.parametrize("value", ["{0}", " {0}", "{0} "])
+def test_parts_named_without_quotes(look: Look, value: str) -> None:
+    data = "".join(f"--b\r\nContent-Disposition: form-data; name={value.format(n)}\r\n\r\n{v}\r\n" for n, v in (("log", "alice"), ("pass", "hunter2"))) + "--b--\r\n"
+    for body in (data, "\r\n" + data):
+        assert [(c.mechanism, c.username, c.secret.reveal()) for c in look(body, "multipart/form-data")] == [("multipart form", "alice", "hunter2")]
+    assert not look(data.replace("pass", "passage"), "multipart/form-data")
+    assert not look(data.replace("pass", "pass; filename=pass"), "multipart/form-data")
+
+
+@pytest.mark.parametrize(
+    ("data", "user", "password"),
+    [
+        ("user=alice\r\npass=hunter 2&x%41\r\n", "alice", "hunter 2&x%41"), ("login=alice\r\npwd=a=b\r\nsubmit=Go\r\n", "alice", "a=b"),
+        ("password=hunter2\r\n", None, "hunter2"), ("text=one\r\npassword=hunter2\r\nuser=alice\r\nmore=first\r\nsecond line\r\n", "alice", "hunter2"),
+    ],
+)  # fmt: skip
+def test_a_form_as_plain_text(look: Look, data: str, user: str | None, password: str) -> None:
+    assert [(c.mechanism, c.username, c.secret.reveal()) for c in look(data)] == [("plain text form", user, password)]
+    assert not look(data, where="mail")
+    assert not look(data, side=Side.SERVER, where="response body")
+
+
+@pytest.mark.parametrize("data", ["if pass=1 then\r\n", "pass=1\nuser=bob\n", "Hello,\r\npass=hunter2\r\n", "pass=\r\nuser=bob\r\n", "pass=****\r\nuser=bob\r\n", "max_pass_len=12\r\nuser=bob\r\n"])
+def test_plain_text_that_is_no_form(look: Look, data: str) -> None:
+    assert not look(data)
 
 
 def test_query_string(look: Look) -> None:
