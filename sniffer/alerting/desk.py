@@ -15,7 +15,7 @@ from sniffer.events import Outcome
 from sniffer.findings import Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sniffer.channels import Channel
     from sniffer.config import AlertSettings, Expected
@@ -40,13 +40,15 @@ _EXPIRED = "policy/expected-expired"
 class Alerting:
     """All alerts that fire. What a method returns is to be kept in the state and sent, in one transaction.
 
-    ``active`` are the alerts the state kept; those that fired go on where they stood and are not told again.
+    ``active`` are the alerts the state kept; those that fired go on where they stood and are not told again before it is time,
+    which ``told`` says: when each was last handed out, by id.
     ``now`` is the time in nanoseconds since the epoch; a clock that was set back delays and repeats nothing.
     """
 
-    def __init__(self, settings: AlertSettings, policy: Policy, sensor: str, active: Sequence[Alert] = ()) -> None:
+    def __init__(self, settings: AlertSettings, policy: Policy, sensor: str, active: Sequence[Alert] = (), told: Mapping[str, int] | None = None) -> None:
         self._settings, self._policy, self._sensor = settings, policy, sensor
         self._restored: Sequence[Alert] = [alert for alert in active if alert.state is State.FIRING]
+        self._told = dict(told or {})
         self._active: dict[str, Active] = {}
         self._conditions: dict[str, Active] = {}
         self._pending = Pending()
@@ -144,6 +146,11 @@ class Alerting:
                 out.append(active.now())
         return out
 
+    def told(self, alerts: Iterable[Alert]) -> dict[str, int]:
+        """When those of some alerts that fire were last handed out: for the state, so that a restart repeats none too late."""
+        found = ((alert.id, self._active.get(alert.id) or self._conditions.get(alert.id)) for alert in alerts)
+        return {id: active.sent for id, active in found if active is not None}
+
     def firing(self) -> dict[str, int]:
         """How many fire, by severity; every severity is there."""
         found = Counter(str(active.severity) for active in (*self._active.values(), *self._conditions.values()))
@@ -162,15 +169,16 @@ class Alerting:
     def _begin(self, now: int) -> None:
         """Take over what the state kept, at the first time we are told: what was not watched is not quiet time.
 
-        When it was sent last is not on record. Up to ``resend_minutes`` ago; receivers that believe an alert for half as long
-        again (Alertmanager's) must hear of it before that is over, so it is repeated when a quarter of the time has passed.
+        Receivers that believe an alert for half as long again as ``resend_minutes`` (Alertmanager's) must hear of it before that is
+        over, however often we are started. Where it is not on record when it was handed out, it may be a whole ``resend_minutes``
+        ago: it is repeated when a quarter of that has passed.
         """
         if self._restored:
             for alert in self._restored:
                 active = Active(alert, now, restored=True)
-                active.sent = now - self._settings.resend_minutes * _MINUTE * 3 // 4
+                active.sent = min(self._told.get(alert.id, 0), now) or now - self._settings.resend_minutes * _MINUTE * 3 // 4
                 (self._conditions if alert.category == CATEGORY else self._active)[alert.id] = active
-            self._restored = []
+            self._restored, self._told = [], {}
             self._next = -1
         if now < self._clock:  # it was set back: all that was to happen at a time is looked at again
             self._next = self._next_expiry = -1

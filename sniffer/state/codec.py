@@ -17,6 +17,8 @@ from sniffer.findings import Severity
 # SQLite's integers. The times and sizes of a hostile capture may be larger.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _ALERT = frozenset(f.name for f in fields(Alert))
+# Beside an alert's fields: not part of what is told.
+_TOLD = "told"
 _CERTIFICATE = frozenset(Certificate.__struct_fields__)
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
@@ -120,9 +122,14 @@ def _certificate(record: dict[str, Any]) -> Certificate:
     return Certificate(**{**known, "names": tuple(known.get("names", ()))})
 
 
-def alert_body(alert: Alert) -> str:
-    """An alert's fields."""
-    return dumps(sealed({name: getattr(alert, name) for name in _ALERT}))
+def alert_body(alert: Alert, told: int) -> str:
+    """An alert's fields, and when it was last handed out (nanoseconds since the epoch)."""
+    return dumps({**sealed({name: getattr(alert, name) for name in _ALERT}), _TOLD: told})
+
+
+def told_of(text: str) -> int:
+    """When it was last handed out; 0 in files of before this was written down."""
+    return int(loads(text).get(_TOLD, 0))
 
 
 def alert_of(text: str) -> Alert:

@@ -157,6 +157,12 @@ class Reader:
         with self._sound():
             return [codec.alert_of(text) for (text,) in rows]
 
+    def told(self) -> dict[str, int]:
+        """When each alert that fires was last handed out (nanoseconds since the epoch), 0 where that is not known."""
+        rows = self._rows("SELECT id, body FROM alerts WHERE state = ?", (str(AlertState.FIRING),))
+        with self._sound():
+            return {id: codec.told_of(text) for id, text in rows}
+
     def intervals(self, since: int = 0) -> list[Interval]:
         """Times not watched that end after a time, in order."""
         return [Interval(*row) for row in self._rows("SELECT start, until, reason FROM intervals WHERE until >= ? ORDER BY start, until", (since,))]

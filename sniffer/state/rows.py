@@ -12,7 +12,7 @@ from sniffer.state import codec
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sniffer.alert import Alert
     from sniffer.channels import Channel
@@ -114,9 +114,9 @@ def put_channels(db: sqlite3.Connection, rows: Sequence[Channel], recorded: int)
     return [merged[id] for id in order]
 
 
-def put_alerts(db: sqlite3.Connection, alerts: Iterable[Alert], recorded: int) -> None:
+def put_alerts(db: sqlite3.Connection, alerts: Iterable[Alert], recorded: int, told: Mapping[str, int]) -> None:
     """The latest word of each alert stands."""
-    db.executemany(_PUT_ALERT, [(a.id, str(a.state), a.rule, a.channel, recorded, codec.alert_body(a)) for a in alerts])
+    db.executemany(_PUT_ALERT, [(a.id, str(a.state), a.rule, a.channel, recorded, codec.alert_body(a, told.get(a.id, recorded))) for a in alerts])
 
 
 def put_interval(db: sqlite3.Connection, interval: Interval) -> None:

@@ -43,9 +43,9 @@ class Transaction:
         """Merge rows that hold what came since the last ones (``Channel.merge``); the rows as they now stand."""
         return rows.put_channels(self._db, rows_, self._now)
 
-    def alerts(self, alerts: Sequence[Alert]) -> None:
-        """Record alerts by id, the latest word of each."""
-        rows.put_alerts(self._db, alerts, self._now)
+    def alerts(self, alerts: Sequence[Alert], told: Mapping[str, int] | None = None) -> None:
+        """Record alerts by id, the latest word of each; ``told`` is when they were last handed out, where that is not now."""
+        rows.put_alerts(self._db, alerts, self._now, told or {})
 
     def enqueue(self, sink: str, items: Sequence[Item]) -> int:
         """Queue items for a sink; how many were let go for want of room, which the state counts too (see ``queue.enqueue``)."""

@@ -85,7 +85,7 @@ class Recorder:
 
     def _restore(self) -> None:
         """Alerts as the state has them: what a failed transaction had advanced is taken back with it."""
-        self.alerting = Alerting(self._config.alerts, self.policy, self._config.sensor, self._state.alerts())
+        self.alerting = Alerting(self._config.alerts, self.policy, self._config.sensor, self._state.alerts(), self._state.told())
 
     def remember(self) -> list[Channel]:
         """Take up what earlier runs left, the latest of it as far as it is remembered here; these channels, the oldest first."""
@@ -164,10 +164,11 @@ class Recorder:
             tx.channels(_marks(posture, fresh, whole))
             findings, out.fresh = findings + posture, out.fresh | fresh
         out.alerts = self._alerts(findings, whole, out, now) + self._conditions(conditions, heard, now)
-        tx.alerts(out.alerts)
+        tx.alerts(out.alerts, self.alerting.told(out.alerts))
         if time.monotonic() - self._kept >= KEEP_EVERY:
             self._kept = time.monotonic()
-            tx.alerts(self.alerting.updates())
+            updates = self.alerting.updates()
+            tx.alerts(updates, self.alerting.told(updates))
         self._enqueue(tx, out)
         return out
 

@@ -226,6 +226,30 @@ class TestRestart:
         assert work.due(late + 59 * MINUTE) == []
         assert [told(a) for a in work.due(late + 60 * MINUTE)] == [(2, FIRING)]
 
+    def test_restarts_each_shorter_than_the_wait_for_a_repeat_put_it_off_no_longer(self):
+        """Each start waited a quarter of ``resend_minutes`` anew: Alertmanager took what fired for over."""
+        work = Desk()
+        alert = work.condition("capture/silent-link", "eth1", True)
+        tells, told_at = [0], work.alerting.told([alert])
+        assert told_at == {alert.id: START}
+        for minute in range(30, 30 * 40, 30):
+            now = START + minute * MINUTE
+            work.alerting = Alerting(SETTINGS, work.policy, "sensor", tuple(work.kept.values()), told_at)
+            work.condition("capture/silent-link", "eth1", True, now)
+            tells += [minute for _ in work.due(now)]
+            told_at = work.alerting.told(work.kept.values())
+        assert tells == list(range(0, 30 * 40, 240))
+
+    def test_when_it_was_told_by_a_clock_that_was_ahead_is_taken_for_now(self):
+        work = Desk()
+        alert = work.condition("capture/silent-link", "eth1", True)
+        work.alerting = Alerting(SETTINGS, work.policy, "sensor", (alert,), {alert.id: START + 10**6 * MINUTE})
+        tells = []
+        for minute in range(0, 300, 30):
+            work.condition("capture/silent-link", "eth1", True, START + minute * MINUTE)
+            tells += [minute for _ in work.due(START + minute * MINUTE)]
+        assert tells == [240]
+
     def test_counts_and_revisions_go_on(self):
         work = Desk()
         work.see(finding())

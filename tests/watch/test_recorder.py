@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from types import SimpleNamespace
 
 import pytest
 
 from sniffer.config import Config, Expected, OutputSettings, SeverityOverride
 from sniffer.errors import StateFull
-from sniffer.state import State, Transaction
+from sniffer.outputs import record
+from sniffer.outputs.alertmanager import AlertmanagerSink
+from sniffer.state import State, Transaction, queue
 from sniffer.watch.recorder import Recorder, Said
 from tests.streams import PCAPS
 from tests.watch.test_pieces import KEY, reports
@@ -88,6 +91,36 @@ def test_a_restart_goes_on_where_it_stood(state):
     assert recorded.new == []
     assert recorded.alerts == []
     assert queued(state) == before
+
+
+def test_restarts_in_short_order_leave_no_alert_to_expire_at_alertmanager(tmp_path, monkeypatch):
+    """Each run was over before it had repeated anything: what fired all the while was resolved after six hours."""
+    minute, begun = 60_000_000_000, time.time_ns()
+    settings = OutputSettings(name="all", type="alertmanager", url="http://127.0.0.1:9093", min_severity="info")
+    policy = replace(config(), outputs=(settings,))
+    clock, posted = [begun], []
+    monkeypatch.setattr(time, "time_ns", lambda: clock[0])
+    believed: dict[str, str] = {}
+    for run in range(60):
+        at = clock[0] = begun + run * 20 * minute
+        sink = AlertmanagerSink(settings, "test", frozenset({"alert"}), policy.alerts.resend_minutes * 60)
+        monkeypatch.setattr(sink, "_requester", SimpleNamespace(request=lambda method, path, body, headers: posted.extend(json.loads(body))))
+        with State(tmp_path / "state.sqlite", clock=lambda: clock[0]) as state:
+            state.begin(at)
+            recorder = Recorder(state, policy, [sink], KEY)
+            if not run:
+                recorder.take(reports(DEMO))
+            assert all(ends > record.timestamp(at) for ends in believed.values()), f"expired before run {run}"
+            recorder.commit(at)
+            waiting = queue.waiting(state._db, 1, 1000, 1 << 30)
+            sink.send([row.item for row in waiting])
+            with state.transaction() as tx:
+                queue.delivered(tx._db, 1, waiting, at)
+            firing = len(state.alerts())
+        believed.update({json.dumps(alert["labels"]): alert["endsAt"] for alert in posted})
+    assert firing > 10
+    tells = Counter(json.dumps(alert["labels"]) for alert in posted)
+    assert set(tells.values()) == {1 + 59 * 20 // policy.alerts.resend_minutes}, "and no oftener for the restarts"
 
 
 def test_counts_of_a_channel_are_of_different_findings(state):
