@@ -19,10 +19,10 @@ LINKS.update(
 
 _ETHERTYPES = {
     0x0800: Kind.IPV4, 0x86DD: Kind.IPV6, 0x8100: Kind.VLAN, 0x88A8: Kind.VLAN, 0x9100: Kind.VLAN, 0x9200: Kind.VLAN,
-    0x8847: Kind.MPLS, 0x8848: Kind.MPLS, 0x8864: Kind.PPPOE, 0x880B: Kind.PPP, 0x894F: Kind.NSH, 0x88E7: Kind.PBB, 0x8909: Kind.CISCO_TAG, 0x6558: Kind.ETHERNET,
-    0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3, 0x883E: Kind.WCCP, 0x8903: Kind.FABRICPATH,
+    0x8847: Kind.MPLS, 0x8848: Kind.MPLS, 0x8864: Kind.PPPOE, 0x880B: Kind.PPP, 0x894F: Kind.NSH, 0x88E7: Kind.PBB, 0x8909: Kind.TAG6, 0x6558: Kind.ETHERNET,
+    0x88BE: Kind.ERSPAN2, 0x22EB: Kind.ERSPAN3, 0x883E: Kind.WCCP, 0x8903: Kind.FABRICPATH, 0x8926: Kind.TAG4, 0x892F: Kind.TAG4, 0xF1C1: Kind.TAG4, 0x893F: Kind.TAG6,
     0x0806: Kind.ARP, 0x8035: Kind.ARP, 0x88CC: Kind.LLDP, 0x8863: Kind.CONTROL, 0x888E: Kind.CONTROL, 0x8809: Kind.CONTROL, 0x9000: Kind.CONTROL,
-    0x8899: Kind.CONTROL, 0x893A: Kind.CONTROL, 0x88E5: Kind.CONTROL, 0x88F7: Kind.CONTROL,
+    0x6001: Kind.CONTROL, 0x6002: Kind.CONTROL, 0x8899: Kind.CONTROL, 0x893A: Kind.CONTROL, 0x88E5: Kind.CONTROL, 0x88F7: Kind.CONTROL,
 }  # fmt: skip
 _PPP_PROTOCOLS = {0x0021: Kind.IPV4, 0x0057: Kind.IPV6, 0x0281: Kind.MPLS, 0x0283: Kind.MPLS}
 _NFLOG_PAYLOAD = 9
@@ -104,11 +104,18 @@ def _label_vlan(peel: Peel, rows: Rows, tci: np.ndarray) -> None:
     peel.label(rows[real], "vlan", number[real])
 
 
-@handles(Kind.CISCO_TAG)
-def cisco_tag(peel: Peel, rows: Rows) -> None:
-    """Cisco meta data (TrustSec): six bytes, then the next EtherType."""
+@handles(Kind.TAG4)
+def tag4(peel: Peel, rows: Rows) -> None:
+    """Four bytes, then the next EtherType: Cisco's VN-tag, HSR (IEC 62439-3), redundancy (IEEE 802.1CB, 7.8)."""
+    rows = peel.room(rows, 6)
+    advance(peel, rows, 4, Kind.ETHERTYPE)
+
+
+@handles(Kind.TAG6)
+def tag6(peel: Peel, rows: Rows) -> None:
+    """Six bytes, then the next EtherType: Cisco meta data (TrustSec), bridge port extension (IEEE 802.1BR, 7.5)."""
     rows = peel.room(rows, 8)
-    advance(peel, rows, 8, ETHERTYPES[peel.gather(rows, _TYPE, 6)["type"]])
+    advance(peel, rows, 6, Kind.ETHERTYPE)
 
 
 @handles(Kind.MPLS)
@@ -208,13 +215,15 @@ def sll2(peel: Peel, rows: Rows) -> None:
 
 @handles(Kind.NULL, Kind.LOOP)
 def loopback(peel: Peel, rows: Rows) -> None:
-    """BSD loopback: an address family of the capturing host's byte order (NULL) or of the network's (LOOP)."""
+    """BSD loopback: an address family of the capturing host's byte order (NULL) or of the network's (LOOP); some serial drivers say so of Cisco's HDLC."""
     rows = peel.room(rows, 4)
     value = peel.gather(rows, _WORD)["value"]
     family = np.where(value > 0xFFFF, value.byteswap(), value)
     kinds = np.full(len(rows), Kind.UNKNOWN_TYPE, np.int64)
     for number, kind in _FAMILIES.items():
         kinds[family == number] = kind
+    serial = np.isin(value & 0xFFFF, (0x0F, 0x8F)) & (value >> 16 != 0)
+    kinds[serial] = ETHERTYPES[(value[serial] >> 16).astype(np.uint16).byteswap()]
     advance(peel, rows, 4, kinds)
 
 

@@ -56,7 +56,8 @@ class Kind(IntEnum):
     AVS = auto()
     PPI = auto()
     WIFI = auto()
-    CISCO_TAG = auto()
+    TAG4 = auto()  # so many bytes of tag, then two of EtherType
+    TAG6 = auto()
     NSH = auto()
     GRE = auto()
     ERSPAN1 = auto()
