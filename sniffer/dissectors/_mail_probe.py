@@ -46,7 +46,7 @@ _SMTP_CODE_BEGUN = re.compile(rb"(?:2(?:2|5|3)?|3(?:3|5)?|[45][0-5]?)\Z")
 _POP3_BANNER = re.compile(rb"\+OK[^\n]*(?:\bPOP|<[^<>\s]+@[^<>\s]+>|\bQ?POP\b|\bDovecot\b|\bmaildrop\b|\bmailbox\b)[^\n]*\n", re.I)
 _POP3_REPLY = re.compile(rb"\+OK[ \r\n]|-ERR[ \r\n]|\+ (?:[A-Za-z0-9+/]+=*)?\r?(?:\n|\Z)")
 _POP3_CLIENT = re.compile(
-    rb"APOP \S+ [0-9a-f]{32}\r?\n|(?:CAPA|STLS|UIDL|STAT|LAST)\r?\n|(?:RETR|DELE|TOP) \d|(?:USER [^\r\n]+\r?\nPASS [^\r\n]+\r?\n(?:CAPA|STAT|LIST|UIDL|RETR|TOP))",
+    rb"APOP \S+ [0-9a-f]{32}\r?\n|(?:CAPA|STLS|UIDL|STAT|LAST)\r?\n|(?:RETR|DELE|TOP) \d",
     re.I,
 )
 _POP3_ANSWERED = re.compile(
@@ -54,6 +54,11 @@ _POP3_ANSWERED = re.compile(
 )
 _POP3_LATER = re.compile(rb"\n(?:" + _AUTH + rb"|(?:(?:USER|PASS) [^\r\n]+|CAPA|STLS|STAT|UIDL|(?:RETR|DELE|TOP) \d[ \d]*)\r?\n)", re.I)
 _POP3_VERBS = (b"USER ", b"PASS ", b"APOP ", b"AUTH", b"CAPA", b"STLS", b"QUIT", b"STAT", b"LIST", b"RETR ", b"DELE ", b"TOP ", b"UIDL", b"NOOP", b"RSET", b"XTND", b"LAST")
+
+# A login of POP3 or FTP, and then a command that only one of them has; FTP asks for a list only after PASV or PORT.
+_LOGIN = re.compile(rb"USER [^\r\n]+\r?\nPASS [^\r\n]*\r?\n", re.I)
+_BOTH = re.compile(rb"(?:(?:USER|PASS) [^\r\n]*|PASS|NOOP|QUIT)\r?\n", re.I)
+_ONLY_POP3 = re.compile(rb"(?:(?:STAT|LIST|UIDL|CAPA|STLS|RSET|LAST|AUTH)|(?:LIST|UIDL|RETR|DELE|TOP) +\d+(?: +\d+)?|APOP \S+ [0-9a-f]{32})\r?\n", re.I)
 
 _IMAP_SERVER = re.compile(
     rb"\* (?:OK|PREAUTH|BYE)[ \r\n][^\n]*\n?|\* \d+ (?:FETCH \(|EXISTS\r|RECENT\r|EXPUNGE\r)|\* (?:CAPABILITY IMAP4|(?:LIST|LSUB) \(|FLAGS \()", re.I
@@ -118,7 +123,19 @@ def probe_pop3(client: bytes, server: bytes) -> Match:
         # A greeting has words; other servers' +OK has none.
         fits = _known(client, _POP3_VERBS) or _BASE64.match(client) or (server.startswith(b"+OK ") and _WORDS.match(client))
         hello = Match.YES if pattern.match(client) or (fits and _POP3_LATER.search(client)) else Match.MORE if fits else Match.NO
+        if not server and _LOGIN.match(client):
+            hello = Match.NO if after_login(client) == "ftp" else Match.YES
     return _together(server, client, says, hello)
+
+
+def after_login(client: bytes) -> str:
+    """Whose command follows a USER and PASS where the server was not heard: "pop3", "ftp", or "" while none tells."""
+    at = match.end() if (match := _LOGIN.match(client)) else 0
+    while (match := _BOTH.match(client, at)) is not None:
+        at = match.end()
+    if b"\n" not in client[at:]:
+        return ""
+    return "pop3" if _ONLY_POP3.match(client, at) else "ftp"
 
 
 def _is_status(server: bytes) -> bool:

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sniffer.dissectors._buffer import Buffer
+from sniffer.dissectors._mail_probe import after_login
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.events import Event, Greeting, Login, Outcome, Side, Span, Upgrade
 from sniffer.secret import Secret, decode
@@ -27,10 +28,10 @@ _VERBS = frozenset(
 # One space parts verb and argument (RFC 959, 5.3.1): a password may begin with another.
 _COMMAND = re.compile(rb"([A-Za-z]{3,4})(?:[ \t]([^\r\n]*))?$")
 _REPLY = re.compile(rb"([1-6][0-9]{2})([ -])?")
-# Commands that only FTP has: with one of these first, a flow of which only the client was seen is FTP.
 # Security mechanisms registered for AUTH (RFC 2228, RFC 4217); a SASL mechanism there is SMTP's or POP3's.
 _SECURITY = re.compile(rb"AUTH +(?:TLS|SSL|GSSAPI|KERBEROS|SRP)", re.IGNORECASE)
-_OWN = re.compile(rb"(?:USER [^\r\n]+\r?\nPASS |AUTH (?:TLS|SSL)\b|PASV\r|EPSV\r|PORT \d+,|FEAT\r|SYST\r|OPTS UTF8|CLNT )", re.IGNORECASE)
+# Commands that only FTP has, or a login: with one of these first, a flow of which only the client was seen is FTP.
+_OWN = re.compile(rb"(?:USER [^\r\n]+\r?\nPASS [^\r\n]*\r?\n|AUTH (?:TLS|SSL)\b|PASV\r|EPSV\r|PORT \d+,|FEAT\r|SYST\r|OPTS UTF8|CLNT )", re.IGNORECASE)
 # TELNET's urgent marks before ABOR (RFC 959, 4.1.3).
 _TELNET = re.compile(rb"^(?:\xff[\xf0-\xff])+\xf2?")
 
@@ -175,7 +176,10 @@ def probe(client: bytes, server: bytes) -> Match:
         return Match.YES if b"FTP" in first and b"\n" in server else Match.MORE
     if said is Match.NO or not client:
         return said
-    return Match.YES if _OWN.match(client) else Match.MORE
+    if not _OWN.match(client):
+        return Match.MORE
+    # POP3 logs in with the same words. With nothing after them both probes say yes, and the port decides who is asked first.
+    return Match.NO if after_login(client) == "pop3" else Match.YES
 
 
 def _client_says(client: bytes) -> Match:

@@ -4,9 +4,14 @@ import random
 import time
 from base64 import b64encode
 from hashlib import md5
+from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.l2 import Ether
+from scapy.utils import wrpcap
 
+from sniffer import scan
 from sniffer.dissectors import Match
 from sniffer.dissectors.pop3 import SPEC
 from sniffer.errors import Malformed
@@ -262,3 +267,41 @@ def test_probe(sent: bytes, said: bytes, match: Match):
         now = SPEC.probe(sent[:n], said[:n])
         assert before is Match.MORE or now is before
         before = now
+
+
+LOGIN = b"USER alice\r\nPASS s3cret\r\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "pop3", "ftp"),
+    [
+        *((c, Match.YES, Match.NO) for c in (b"STAT\r\n", b"LIST\r\n", b"LIST 2\r\n", b"RETR 1\r\n", b"DELE 1\r\n", b"UIDL\r\n", b"TOP 1 0\r\n", b"NOOP\r\nstat\n", b"PASS x\r\nCAPA\r\n")),
+        *((c, Match.NO, Match.YES) for c in (b"CWD /\r\n", b"PASV\r\n", b"PORT 1,2,3,4,5,6\r\n", b"TYPE I\r\n", b"SYST\r\n", b"RETR a.txt\r\n", b"DELE 1.txt\r\n", b"USER b\r\nPASS c\r\nFEAT\r\n", b"STAT x\r\n")),
+        *((c, Match.YES, Match.YES) for c in (b"", b"QUIT\r\n", b"NOOP\r\n", b"USER b\r\nPASS c\r\n", b"ST")),  # the port decides who is asked first
+    ],
+)  # fmt: skip
+def test_the_clients_commands_after_its_login_tell_pop3_from_ftp(after: bytes, pop3: Match, ftp: Match):
+    from sniffer.dissectors.ftp import SPEC as FTP
+
+    assert (SPEC.probe(LOGIN + after, b""), FTP.probe(LOGIN + after, b"")) == (pop3, ftp)
+
+
+@pytest.mark.parametrize(
+    ("port", "after", "protocol"),
+    [
+        (110, b"", "pop3"), (110, b"QUIT\r\n", "pop3"), (110, b"STAT\r\nQUIT\r\n", "pop3"), (21, b"", "ftp"), (21, b"QUIT\r\n", "ftp"), (2121, b"NOOP\r\n", "ftp"), (21, b"PASV\r\n", "ftp"),
+        (4110, b"STAT\r\nRETR 1\r\n", "pop3"), (4110, b"LIST\r\n", "pop3"), (4021, b"TYPE I\r\nPASV\r\n", "ftp"), (110, b"CWD x\r\n", "ftp"), (21, b"UIDL\r\n", "pop3"), (4021, b"", "ftp"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("handshake", [True, False])
+def test_a_login_of_which_only_the_client_was_captured(tmp_path: Path, port: int, after: bytes, protocol: str, handshake: bool):
+    path = tmp_path / "one-sided.pcap"
+    ends = IP(src="10.0.0.5", dst="10.0.0.9")
+    packets = [Ether() / ends / TCP(sport=51234, dport=port, flags="S", seq=99)] if handshake else []
+    at = 100
+    for data in (b"USER alice\r\n", b"PASS s3cret\r\n", after):
+        packets += [Ether() / ends / TCP(sport=51234, dport=port, flags="PA", seq=at, ack=1) / data] if data else []
+        at += len(data)
+    wrpcap(str(path), packets)
+    (found,) = scan(path, key=b"k" * 32).findings
+    assert (found.protocol, found.username, found.secret and found.secret.reveal()) == (protocol, "alice", "s3cret")
