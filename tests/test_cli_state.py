@@ -228,7 +228,7 @@ def test_programs_get_all_and_people_some_screens(path, capsys):
     assert say(capsys, path, "findings", "--limit", "0")[1].count("  high  ") == 620
 
 
-def test_rows_that_go_while_they_are_read_are_left_out(path, capsys):
+def test_rows_that_go_while_they_are_read_are_left_out(path):
     with State(path) as state:
         with state.transaction() as put:
             put.findings([finding(n) for n in range(3)])

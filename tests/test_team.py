@@ -9,13 +9,13 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 import sniffer
+from bench.lab import until
 from sniffer.capture import open_capture
 from sniffer.outputs import jsonl
 from sniffer.reading import Reading
@@ -135,12 +135,14 @@ def children(process: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+def alive(processes: list[int]) -> bool:
+    return any(Path(f"/proc/{process}").exists() for process in processes)
+
+
 def members(team: Team) -> list[int]:
     """The processes that follow flows, once they are there."""
-    until = time.monotonic() + 30
-    while len(found := children(team._process)) < team.size and time.monotonic() < until:
-        time.sleep(0.01)
-    return found
+    until(lambda: len(children(team._process)) >= team.size, 30, 0.01)
+    return children(team._process)
 
 
 def team(jobs: int) -> Team:
@@ -175,7 +177,7 @@ def test_nobody_is_left_to_follow():
     assert list(session.findings) == []
 
 
-def test_a_fault_of_a_member_shows_no_value(tmp_path):
+def test_a_fault_of_a_member_shows_no_value():
     """Its traceback is told by kind and place: an exception's text may hold bytes from the wire."""
     program = """
 from sniffer.session import Session
@@ -202,7 +204,7 @@ def test_nothing_to_read_leaves_no_process(tmp_path):
     processes = [session._process, *members(session)]
     with pytest.raises(sniffer.errors.CaptureError):
         session.scan([str(tmp_path / "none.pcap")])
-    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+    assert not alive(processes)
 
 
 def test_a_member_that_hangs_is_ended(monkeypatch):
@@ -211,10 +213,7 @@ def test_a_member_that_hangs_is_ended(monkeypatch):
     processes = members(session)
     os.kill(processes[0], signal.SIGSTOP)
     session.close()
-    until = time.monotonic() + 10
-    while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+    assert until(lambda: not alive(processes), 10, 0.01)
 
 
 def test_the_others_end_with_the_reader():
@@ -228,10 +227,7 @@ def test_the_others_end_with_the_reader():
     processes = list(map(int, os.read(reading, 100).split()))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    until = time.monotonic() + 10
-    while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not any(Path(f"/proc/{process}").exists() for process in processes)
+    assert until(lambda: not alive(processes), 10, 0.01)
 
 
 def test_pairs_stay_with_their_process():

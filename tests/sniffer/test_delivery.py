@@ -103,7 +103,7 @@ def test_all_arrives_in_order_and_in_batches(state, courier, receiver):
     assert (stands.queued, stands.queued_bytes, stands.sent, stands.failures, stands.lost, stands.last_success) == (0, 0, len(items), 0, 0, NOW)
 
 
-def test_a_batch_is_bounded_in_bytes_too(state, path, monkeypatch, courier, receiver):
+def test_a_batch_is_bounded_in_bytes_too(state, monkeypatch, courier, receiver):
     monkeypatch.setattr(delivery, "MAX_BYTES", 5000)
     enqueue(state, *(item(n, size=1500) for n in range(6)), item(7, size=20_000))
     drain(courier)
@@ -152,7 +152,7 @@ def test_a_receiver_that_asks_to_be_left_alone_is(state, courier, receiver):
     assert receiver.ids == [item(1).id]
 
 
-def test_past_the_bound_the_loss_is_counted(state, path, courier, receiver):
+def test_past_the_bound_the_loss_is_counted(state, courier, receiver):
     receiver.up = False
     items = [item(n, size=500) for n in range(500)]
     lost = sum(enqueue(state, *items[start : start + 50]) for start in range(0, 500, 50))

@@ -27,7 +27,7 @@ PCAPNG = section() + interface(options=b"\x09\x00\x01\x00\x09\x00\x00\x00") + b"
 
 
 @contextmanager
-def server(say: bytes = b"") -> Iterator[tuple[str, socket.socket]]:
+def server() -> Iterator[tuple[str, socket.socket]]:
     """An address, and a listener of which one connection is to be taken."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"tcp://127.0.0.1:{listener.getsockname()[1]}", listener

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import pytest
 
@@ -13,11 +14,14 @@ from tests.sniffer.capture import lab
 from tests.sniffer.capture.lab import datagram, decoded, ethernet, frames, namespace, sender, tag, veth
 
 
+def portable() -> closing[Portable]:
+    return closing(Portable(RingSettings("m1")))
+
+
 def test_frames_with_their_tags():
     with namespace():
         veth()
-        source = Portable(RingSettings("m1"))
-        try:
+        with portable() as source:
             with sender() as tx:
                 before = time.time_ns()
                 tx.send(ethernet(0x0800, datagram(b"one")))
@@ -32,15 +36,12 @@ def test_frames_with_their_tags():
                 assert decoded(source, 1) == [(("vlan:10",), 1000, 53, b"three")]
             assert source.counters().packets == 3
             assert source.problem is None
-        finally:
-            source.close()
 
 
 def test_it_waits_no_longer_than_asked_and_gathers_what_comes():
     with namespace():
         veth()
-        source = Portable(RingSettings("m1"))
-        try:
+        with portable() as source:
             start = time.monotonic()
             assert source.read(0.1) is None
             assert time.monotonic() - start < 1
@@ -51,21 +52,16 @@ def test_it_waits_no_longer_than_asked_and_gathers_what_comes():
                 batch = source.read(1)
                 assert batch is not None
                 assert len(batch) == 50
-        finally:
-            source.close()
 
 
 def test_an_interface_that_goes_down():
     with namespace():
         veth()
-        source = Portable(RingSettings("m1"))
-        try:
+        with portable() as source:
             lab.run("ip link set m1 down")
             lab.until(lambda: source.read(0.05) is None and source.problem)
             assert source.problem is not None
             assert source.problem.startswith("m1: ")
-        finally:
-            source.close()
 
 
 def test_a_socket_that_cannot_be_waited_for_keeps_nobody_busy(monkeypatch):
@@ -74,15 +70,12 @@ def test_a_socket_that_cannot_be_waited_for_keeps_nobody_busy(monkeypatch):
 
     with namespace():
         veth()
-        source = Portable(RingSettings("m1"))
-        try:
+        with portable() as source:
             monkeypatch.setattr(source._sock, "select", broken)
             start = time.monotonic()
             assert source.read(0.2) is None
             assert time.monotonic() - start >= 0.2
             assert "gone" in source.problem
-        finally:
-            source.close()
 
 
 def test_no_such_interface():

@@ -236,7 +236,7 @@ def test_udp_to_nobody_is_noticed():
     sink.close()
 
 
-def test_a_receiver_that_takes_nothing_does_not_hold_us(tmp_path):
+def test_a_receiver_that_takes_nothing_does_not_hold_us():
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sink = open_sink(settings("syslog", address=f"127.0.0.1:{server.getsockname()[1]}", transport="tcp", timeout_seconds=1), "s")
