@@ -15,6 +15,7 @@ _SUBFRAME, _LEAST = 14, 22
 _WIFI = np.dtype([("control", "u1"), ("flags", "u1")])
 _BYTE = big(("value", "u1"))
 _TYPE = big(("type", "u2"))
+_FOUR = big(("value", "u4"))
 
 
 @handles(Kind.WIFI)
@@ -37,6 +38,8 @@ def wifi(peel: Peel, rows: Rows) -> None:
     padded = (size + 3) & ~3
     moved = ~_snap_at(peel, rows, size) & _snap_at(peel, rows, padded)
     aggregate = qos & ((peel.gather(rows, _BYTE, np.where(four, 30, 24))["value"] & 0x80) != 0)
+    # Where LLC stands at once the frame is a plain one, whatever its bit says: nobody's address begins AA AA 03 00.
+    aggregate &= peel.gather(rows, _FOUR, size)["value"] != 0xAAAA0300
     peel.at[rows] += np.where(moved & ~aggregate, padded, size)
     peel.kind[rows] = Kind.LLC
     _aggregate(peel, rows[aggregate])

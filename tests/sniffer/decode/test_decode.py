@@ -136,6 +136,7 @@ ENCAPSULATIONS: dict[str, tuple[int, bytes | Packet, tuple[str, ...]]] = {
     "token ring with a route": (6, b"\x10\x40" + bytes(6) + b"\x80" + bytes(5) + b"\x06\x30\0\1\0\2" + b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(INNER), ()),
     "ATM with LLC": (100, b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(INNER), ()),
     "802.11 QoS padded": (105, bytes(Dot11(type=2, subtype=8, FCfield=2))[:24] + bytes(4) + bytes(LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER), ()),
+    "802.11 called an aggregate, but plain": (105, bytes(Dot11(type=2, subtype=8, FCfield=2))[:24] + b"\x80\0" + bytes(LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER), ()),
     "802.11 aggregate": (105, bytes(Dot11(type=2, subtype=8, FCfield=2))[:24] + b"\x80\0" + bytes(12) + struct.pack(">H", 8 + len(INNER)) + bytes(LLC(dsap=0xAA, ssap=0xAA, ctrl=3) / SNAP(OUI=0, code=0x0800) / INNER) + bytes(40), ()),
     "frame relay": (107, b"\x18\x41\x03\xcc" + bytes(INNER), ()),
     "frame relay with a long address, IPv6": (107, b"\x18\x40\x02\x05\x03\x8e" + bytes(INNER6), ()),
