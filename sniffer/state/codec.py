@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
 from sniffer.alert import Alert
 from sniffer.alert import State as AlertState
 from sniffer.channels import Channel
+from sniffer.errors import StateCorrupt
 from sniffer.events import Certificate, Encryption
 from sniffer.findings import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # SQLite's integers. The times and sizes of a hostile capture may be larger.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
@@ -21,6 +26,15 @@ _ALERT = frozenset(f.name for f in fields(Alert))
 _TOLD = "told"
 _CERTIFICATE = frozenset(Certificate.__struct_fields__)
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+@contextmanager
+def sound(path: object = "") -> Iterator[None]:
+    """What a damaged file can hold where SQLite sees no fault, as our error. For reading rows, and nothing else."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StateCorrupt(f"{path}: the state database is damaged (a row cannot be read)".removeprefix(": ")) from error
 
 
 def integer(value: int) -> int:

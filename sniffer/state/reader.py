@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sniffer.alert import State as AlertState
-from sniffer.errors import StateCorrupt
 from sniffer.findings import Severity
 from sniffer.outputs.record import timestamp
 from sniffer.state import choosing, codec, database, queue, reckoning
@@ -18,7 +16,7 @@ from sniffer.state.rows import OUTCOMES, UNWATCHED
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sniffer.alert import Alert
     from sniffer.channels import Channel
@@ -119,13 +117,13 @@ class Reader:
         return {Severity(number): Tally(new, known) for number, new, known in rows}
 
     def _recorded(self, row: Sequence[Any]) -> Recorded:
-        with self._sound():
+        with codec.sound(self.path):
             return Recorded(_record(*row[:6]), *row[6:])
 
     def channels(self, *, since: int = 0, limit: int | None = None) -> list[Channel]:
         """Rows of the ledger as they were merged, the last seen first. ``Ledger.absorb`` folds unread ones into read ones."""
         rows = self._rows(f"SELECT {COLUMNS} FROM channels WHERE last_seen >= ? ORDER BY last_seen DESC, id LIMIT ?", (since, -1 if limit is None else limit))  # noqa: S608
-        with self._sound():
+        with codec.sound(self.path):
             return [codec.channel_of(row) for row in rows]
 
     def channel_ids(self, *, encryption: str = "", tier: str = "", since: int = 0, limit: int | None = None) -> list[str]:
@@ -137,7 +135,7 @@ class Reader:
     def channels_of(self, ids: Sequence[str]) -> dict[str, Channel]:
         """The channels of some ids, in that order; those that are gone by now are left out."""
         rows = {row[0]: row for row in self._known(f"SELECT {COLUMNS} FROM channels WHERE id IN", ids)}  # noqa: S608
-        with self._sound():
+        with codec.sound(self.path):
             return {id: codec.channel_of(rows[id]) for id in ids if id in rows}
 
     def channel_counts(self, *, encryption: str = "", tier: str = "", since: int = 0) -> dict[tuple[str, str], int]:
@@ -154,13 +152,13 @@ class Reader:
         """The latest word of each alert, the oldest first; those that fire, those that are over, or with None all."""
         states = [str(state)] if state else [str(s) for s in AlertState]
         rows = self._rows(f"SELECT body FROM alerts WHERE state IN ({', '.join('?' * len(states))}) ORDER BY recorded, id", states)  # noqa: S608
-        with self._sound():
+        with codec.sound(self.path):
             return [codec.alert_of(text) for (text,) in rows]
 
     def told(self) -> dict[str, int]:
         """When each alert that fires was last handed out (nanoseconds since the epoch), 0 where that is not known."""
         rows = self._rows("SELECT id, body FROM alerts WHERE state = ?", (str(AlertState.FIRING),))
-        with self._sound():
+        with codec.sound(self.path):
             return {id: codec.told_of(text) for id, text in rows}
 
     def intervals(self, since: int = 0) -> list[Interval]:
@@ -197,14 +195,6 @@ class Reader:
     def _known(self, query: str, ids: Sequence[str]) -> list[tuple[Any, ...]]:
         with self._lock, database.explained(self.path):
             return list(rows_.known(self._db, query, ids))
-
-    @contextmanager
-    def _sound(self) -> Iterator[None]:
-        """What a damaged file can hold where SQLite sees no fault, as our error."""
-        try:
-            yield
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise StateCorrupt(f"{self.path}: the state database is damaged (a row cannot be read)") from error
 
     @property
     def begun(self) -> int:

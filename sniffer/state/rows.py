@@ -90,7 +90,8 @@ def _put_cracks(db: sqlite3.Connection, rows: Iterable[Finding]) -> None:
     """How a hash is cracked may be known only when it is seen again, with the challenge this time."""
     bodies = {found.id: found for found in rows}
     for id, text in list(known(db, "SELECT id, record FROM findings WHERE id IN", list(bodies))):
-        body = codec.loads(text)
+        with codec.sound():
+            body = dict(codec.loads(text).items())
         if "crack" not in body:
             body["crack"] = record.finding(bodies[id])["crack"]
             db.execute("UPDATE findings SET record = ? WHERE id = ?", (codec.dumps(body), id))
@@ -101,7 +102,8 @@ def put_channels(db: sqlite3.Connection, rows: Sequence[Channel], recorded: int)
     merged: dict[str, Channel] = {}
     ids = [row.id for row in rows]
     for columns in known(db, f"SELECT {CHANNELS} FROM channels WHERE id IN", ids):  # noqa: S608
-        merged[columns[0]] = codec.channel_of(columns)
+        with codec.sound():
+            merged[columns[0]] = codec.channel_of(columns)
     for id, row in zip(ids, rows, strict=True):
         whole = merged.get(id)
         if whole is None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sniffer.config import NEEDS_RESTART, changed
-from sniffer.errors import StateError, UsageError
+from sniffer.errors import StateCorrupt, StateError, UsageError
 from sniffer.metrics import Endpoint, Metrics
 from sniffer.outputs.text import clean
 from sniffer.state import State
@@ -27,6 +27,7 @@ from sniffer.watch.status import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sniffer.channels import Channel
     from sniffer.config import Config
     from sniffer.outputs.sink import Sink
     from sniffer.watch.crew import Place
@@ -130,8 +131,12 @@ class Watcher:
         self._state = State(config.state.path, sensor=config.sensor, retention_days=config.state.retention_days, max_bytes=config.state.max_mb << 20, limits=limits, real=self._clocks.real)
         self._undo.callback(self._state.close)
         self._undo.callback(self._crew.close)
-        self._recorder = Recorder(self._state, config, self._sinks, self._key)
-        self.metrics.channels(self._recorder.remember())
+        try:
+            known = self._remember()
+        except StateCorrupt:  # SQLite saw no fault in it, and a row of it cannot be read all the same
+            self._state.renew()
+            known = self._remember()
+        self.metrics.channels(known)
         self._journal = Journal(self._state, self._recorder, self._accounts, self.metrics, self.status, self._view)
         self._unwatched()
         self._notices()
@@ -147,6 +152,10 @@ class Watcher:
         self._watching = True
         self._view.note(f"watching {', '.join(self.status.links)} with {len(self._crew.places)} worker(s)")
         self._notifier.say("READY=1", f"STATUS=watching {', '.join(self.status.links)}")
+
+    def _remember(self) -> list[Channel]:
+        self._recorder = Recorder(self._state, self._config, self._sinks, self._key)
+        return self._recorder.remember()
 
     def _notices(self) -> None:
         while self._state.notices:

@@ -149,6 +149,23 @@ def test_policy_decides_what_is_told(state):
     assert [shown.suppressed for shown in recorded.new if shown.finding.rule.id == "credential/telnet"] == [True]
 
 
+@pytest.mark.parametrize("change", ["channels SET detail = 'x'", "findings SET record = '[]'"])
+def test_a_row_that_cannot_be_read_is_a_damaged_state_and_ends_no_watch(state, change):
+    """It ended the parent, and every parent after it."""
+    recorder = Recorder(state, config(), [Sink()], KEY)
+    recorder.take(reports(DEMO))
+    recorder.commit(time.time_ns())
+    state._rows(f"UPDATE {change}")
+    recorder.take(reports(DEMO))
+    assert recorder.commit(time.time_ns()) is None
+    assert recorder.damaged
+    state.renew()
+    state.begin(time.time_ns())
+    recorder.renewed()
+    assert recorder.commit(time.time_ns(), force=True) is not None
+    assert len(state.findings()) == 24
+
+
 def test_conditions_of_the_sensor_are_alerts(state):
     recorder = Recorder(state, config(), [Sink()], KEY)
     now = time.time_ns()

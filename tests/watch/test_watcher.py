@@ -16,11 +16,13 @@ from sniffer.capture.source import Counters
 from sniffer.config import AlertSettings, Config, MetricsSettings, OutputSettings, StateSettings
 from sniffer.errors import StateFull
 from sniffer.session import Report
+from sniffer.state import State
 from sniffer.summary import Summary
 from sniffer.watch.messages import Link, Message
 from sniffer.watch.receivers import needs_anew
 from sniffer.watch.recorder import Said
 from sniffer.watch.watcher import Watcher
+from tests.sniffer.state_lab import alert
 from tests.streams import PCAPS
 from tests.watch.test_crew import KEY, nowhere
 from tests.watch.test_pieces import reports
@@ -178,6 +180,24 @@ def test_a_damaged_state_is_renewed_when_that_can_be_done(watcher, monkeypatch):
     assert journal.trouble == ""
     assert receivers._delivery.dead() == []
     assert any("begin anew" in text for text, _ in watcher._view.said)
+
+
+def test_a_state_with_a_row_that_cannot_be_read_is_set_aside_at_the_start(tmp_path):
+    """No watch could start any more."""
+    config = configured(tmp_path)
+    with State(config.state.path) as state:
+        state.begin(time.time_ns())
+        with state.transaction() as tx:
+            tx.alerts([alert(1)])
+        state._rows("UPDATE alerts SET body = 'x'")
+        state.stopped(time.time_ns())
+    made = Watcher(config, [nowhere()], [], KEY, Notes(), reread=lambda: config)
+    made._crew.prepare(drop=False)
+    with made._undo:
+        made._begin()
+        made._receivers.stop(5.0)
+        assert any("set aside as" in text and bad for text, bad in made._view.said)
+        assert made._state.intervals()[0].reason == "state lost"
 
 
 def test_what_retention_takes_is_counted_no_more(watcher):
