@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from sniffer.dissectors._http_auth import Credentials, holds_secrets, short_login
+from sniffer.dissectors._http_auth import holds_secrets, short_login
 from sniffer.dissectors._http_body import (
     CHUNK,
     CHUNK_END,
-    CHUNK_LINE,
     CLOSE,
     FIXED,
     HEAD,
     LOST,
-    MAX_CHUNK_LINE,
-    MAX_OPEN,
     OPEN,
     PIECE,
-    TRAILER,
     Body,
-    chunk_size,
     framing,
     kind_of,
     undeclared,
     whole,
 )
-from sniffer.dissectors._http_head import LONGEST_RESUME, METHODS, REQUEST, RESUME, STATUS, Head, end_of_head, tokens
-from sniffer.dissectors._spec import Match, Spec
-from sniffer.errors import Malformed
-from sniffer.events import (
-    ACCEPTED,
-    CLIENT,
-    REJECTED,
-    SERVER,
-    UNKNOWN,
-    Anomaly,
-    ChallengeResponse,
-    Content,
-    Event,
-    Greeting,
-    Login,
-    Outcome,
-    Side,
-    Skip,
-    Span,
-    Token,
-    Upgrade,
-)
+from sniffer.dissectors._http_head import REQUEST, STATUS, Head, end_of_head, tokens
+from sniffer.dissectors._http_probe import plausible, probe
+from sniffer.dissectors._http_sent import Sent, outcome_of
+from sniffer.dissectors._http_steps import Steps, Way
+from sniffer.dissectors._spec import Spec
+from sniffer.events import CLIENT, SERVER, UNKNOWN, Event, Greeting, Side, Skip, Span, Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,54 +45,10 @@ _plain: set[bytes] = set()
 _FOLLOWED = frozenset((b"CONNECT", b"POST"))
 
 
-class _Sent:
-    """A request waiting for its answer, with its query and the events that wait for its outcome."""
-
-    __slots__ = ("at", "events", "method", "query", "target")
-
-    def __init__(self, method: bytes, target: str, events: list[Event], query: bytes, at: int) -> None:
-        self.method = method
-        self.target = target
-        self.events = events
-        self.query = query
-        self.at = at  # stream offset of the query
-
-    def tell(self, outcome: Outcome, proxied: Outcome | None = None) -> list[Event]:
-        """What was said in the request, with what became of it; ``proxied`` is what became of what was meant for a proxy."""
-        told = self.events if outcome is UNKNOWN and not proxied else [replace(e, outcome=proxied if proxied and _for_proxy(e) else outcome) for e in self.events]
-        if self.query:
-            span = Span(CLIENT, self.at, self.at + len(self.query))
-            told.append(Content(span=span, data=self.query, media="application/x-www-form-urlencoded", where="query string", outcome=outcome, target=self.target))
-        return told
-
-
-class _Way:
-    """One side of the connection."""
-
-    __slots__ = ("body", "carry", "left", "mode", "next", "scanned", "start")
-
-    def __init__(self) -> None:
-        self.mode = HEAD
-        self.carry = b""
-        self.start = 0  # stream offset of carry's first byte
-        self.scanned = 0
-        self.left = 0
-        self.next = 0  # the stream offset due next; more has come where a Skip was honoured
-        self.body: Body | None = None
-
-
-class Http:
+class Http(Steps):
     """Pairs requests with responses in order; what a request said is told with the status that answered it."""
 
-    __slots__ = ("_blind", "_credentials", "_greeted", "_seen", "_sent", "_ways")
-
-    def __init__(self) -> None:
-        self._ways = (_Way(), _Way())
-        self._sent: deque[_Sent] = deque()
-        self._credentials = Credentials()
-        self._greeted = False
-        self._blind = False  # a gap may have hidden a request: the next response may not be the next request's
-        self._seen = False
+    __slots__ = ()
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         way = self._ways[side]
@@ -135,12 +69,6 @@ class Http:
                 way.carry, way.start = data[at:], offset + at
                 break
         return events
-
-    @staticmethod
-    def _skipped(way: _Way, size: int) -> None:
-        way.left = max(0, way.left - size)
-        if not way.left:
-            way.mode, way.body = HEAD, None
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
         """Lost in a body of known length, the next message's place is still known; else it is looked for."""
@@ -173,9 +101,7 @@ class Http:
                 self._give(side, piece, events)
         return [*events, *self._forget()]
 
-    # Steps: each takes what it can from ``data[at:]`` and gives the new place; the same place asks for more bytes.
-
-    def _head(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
+    def _head(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
         while at < len(data) and data[at] in b"\r\n":
             at += 1  # empty lines before a message are to be passed over (RFC 9112, 2.2)
         if at == len(data):
@@ -187,7 +113,7 @@ class Http:
                 return self._nonsense(way, side, "a head longer than the limit", len(data), offset, events)
             # A client may not wait for its tunnel, or the capture lack the answer: what follows CONNECT is the tunnel's.
             tunnel = side is CLIENT and self._sent and self._sent[-1].method == b"CONNECT"
-            if not way.scanned and not tunnel and not _plausible(data[at : at + 16], side):
+            if not way.scanned and not tunnel and not plausible(data[at : at + 16], side):
                 return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
             way.scanned = len(data) - at
             way.carry, way.start = data[at:], offset + at
@@ -198,14 +124,6 @@ class Http:
         if after < 0:
             return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
         return after
-
-    def _nonsense(self, way: _Way, side: Side, reason: str, end: int, offset: int, events: list[Event]) -> int:
-        if not self._seen:
-            raise Malformed(reason)
-        events.append(Anomaly(span=Span(side, offset, offset + end), reason=reason))
-        events.extend(self._forget())
-        way.mode, way.body, way.scanned = LOST, None, 0
-        return end
 
     # ``data[at:end]`` is a head, its body begins at ``body``. They give where the next step begins, or -1 for no such head.
 
@@ -227,7 +145,7 @@ class Http:
             waiting += short_login(target, offset + found.start(2))
         if len(self._sent) >= MAX_PENDING:
             events += self._sent.popleft().tell(UNKNOWN)
-        self._sent.append(_Sent(method, text, waiting, query if b"=" in query else b"", offset + found.start(2) + len(path) + 1))
+        self._sent.append(Sent(method, text, waiting, query if b"=" in query else b"", offset + found.start(2) + len(path) + 1))
         if head is None:
             self._ways[0].start = offset + body
             return body
@@ -253,9 +171,9 @@ class Http:
         if self._ways[0].mode is OPEN and len(self._sent) <= 1:
             self._close_open(events)
         sent = self._sent.popleft() if self._sent and not self._blind else None
-        outcome = _outcome(status)
+        outcome = outcome_of(status)
         if sent is not None and (sent.query or sent.events):
-            events += sent.tell(UNKNOWN if status == 407 else outcome, _outcome(status, proxy=True))
+            events += sent.tell(UNKNOWN if status == 407 else outcome, outcome_of(status, proxy=True))
         for cookie in cookies:
             events.append(replace(cookie, outcome=outcome))
         if status == 101 or (sent is not None and sent.method == b"CONNECT" and 200 <= status < 300):
@@ -299,124 +217,6 @@ class Http:
         way.body = Body(kind, side, target)
         return at
 
-    def _fixed(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        taken = min(way.left, len(data) - at)
-        way.left -= taken
-        self._collect(way, side, offset + at, data[at : at + taken] if taken < len(data) else data, events)
-        if not way.left:
-            self._finish(way, side, events)
-            way.mode = HEAD
-            way.start = offset + at + taken
-        return at + taken
-
-    def _collect(self, way: _Way, side: Side, offset: int, data: bytes, events: list[Event]) -> None:
-        body = way.body
-        if body is not None and body.wanted:
-            piece = body.add(offset, data)
-            if piece is not None:
-                self._give(side, piece, events)
-
-    def _finish(self, way: _Way, side: Side, events: list[Event]) -> None:
-        body, way.body = way.body, None
-        if body is not None and (piece := body.take()) is not None:
-            self._give(side, piece, events)
-
-    def _give(self, side: Side, piece: Content, events: list[Event]) -> None:
-        """A response's content at once; a request's when its answer is known."""
-        if side is CLIENT and self._sent and len(self._sent[-1].events) < 64:
-            self._sent[-1].events.append(piece)
-        else:
-            events.append(piece)
-
-    def _chunk_line(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        end = data.find(b"\n", at, at + MAX_CHUNK_LINE)
-        if end < 0:
-            if len(data) - at < MAX_CHUNK_LINE:
-                return at
-            return self._nonsense(way, side, "a chunk line longer than the limit", len(data), offset, events)
-        size = chunk_size(data[at:end])
-        if size is None:
-            return self._nonsense(way, side, "no chunk size where one was due", len(data), offset, events)
-        way.left = size
-        way.mode = CHUNK if size else TRAILER
-        return end + 1
-
-    def _chunk(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        taken = min(way.left, len(data) - at)
-        way.left -= taken
-        self._collect(way, side, offset + at, data[at : at + taken], events)
-        if not way.left:
-            way.mode = CHUNK_END
-        return at + taken
-
-    def _chunk_end(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        if data[at : at + 1] == b"\r" and at + 1 == len(data):
-            return at
-        way.mode = CHUNK_LINE
-        return at + 2 if data[at : at + 2] == b"\r\n" else at + 1 if data[at : at + 1] == b"\n" else at
-
-    def _trailer(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        """Trailer fields up to an empty line (RFC 9112, 7.1.2)."""
-        end = data.find(b"\n", at, at + MAX_CHUNK_LINE)
-        if end < 0:
-            if len(data) - at < MAX_CHUNK_LINE:
-                return at
-            return self._nonsense(way, side, "a trailer longer than the limit", len(data), offset, events)
-        if end - at <= 1 and data[at:end] in (b"", b"\r"):
-            self._finish(way, side, events)
-            way.mode = HEAD
-            way.start = offset + end + 1
-        return end + 1
-
-    def _close(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        self._collect(way, side, offset + at, data[at:], events)
-        return len(data)
-
-    def _lost(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        """Find where a message begins again."""
-        found = RESUME.search(data, at)
-        if found is None:
-            return len(data)
-        way.mode = HEAD
-        return found.start()
-
-    def _open(self, way: _Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        """A body without a length (RFC 1945, 7.2.2, forbids it): held until it is known to be one, and where it ends."""
-        found = RESUME.search(data, at + max(0, way.scanned - LONGEST_RESUME))
-        end = found.start() if found else len(data)
-        if end - at > MAX_OPEN:
-            return self._nonsense(way, side, "a body without a length longer than the limit", end, offset, events)
-        if found is None:
-            way.scanned = len(data) - at
-            return at
-        return end if self._end_open(way, data[at:end], offset + at, events) else at
-
-    def _end_open(self, way: _Way, data: bytes, start: int, events: list[Event]) -> bool:
-        """Whether what came after the head of a POST was its body, and not the beginning of another request."""
-        blank = not data.strip()  # old browsers put an empty line after what they post
-        body = blank or _request_line(data) is Match.NO
-        if body:
-            if not blank:
-                self._collect(way, CLIENT, start, data, events)
-                self._finish(way, CLIENT, events)
-            way.start = start + len(data)
-        way.mode, way.body, way.scanned = HEAD, None, 0
-        return body
-
-    def _close_open(self, events: list[Event]) -> None:
-        """The answer, or the end, ends a body without a length."""
-        way = self._ways[0]
-        if self._end_open(way, way.carry, way.start, events):
-            way.carry = b""
-
-    def _forget(self) -> list[Event]:
-        """Pending requests get no answer that could be told from another's."""
-        events = [event for sent in self._sent for event in sent.tell(UNKNOWN)]
-        self._sent.clear()
-        self._credentials.forget()
-        self._blind = True
-        return events
-
 
 # In the order of Mode.
 _STEPS = (Http._head, Http._fixed, Http._chunk_line, Http._chunk, Http._chunk_end, Http._trailer, Http._close, Http._lost, Http._open)
@@ -426,52 +226,6 @@ def _remember(fields: bytes) -> None:
     if len(_plain) >= _MAX_PLAIN:
         _plain.clear()
     _plain.add(fields)
-
-
-def _for_proxy(event: Event) -> bool:
-    return isinstance(event, (Login, ChallengeResponse, Token)) and event.where.startswith("Proxy-")
-
-
-def _outcome(status: int, *, proxy: bool = False) -> Outcome:
-    """What a status says of the credentials sent; a proxy has let through what the origin refuses with 401 (RFC 9110, 11.7)."""
-    if proxy and status in (401, 403, 404):
-        return UNKNOWN if status == 403 else ACCEPTED
-    if status in (401, 403, 407):
-        return REJECTED
-    return ACCEPTED if 200 <= status < 400 else UNKNOWN
-
-
-def _plausible(start: bytes, side: Side) -> bool:
-    """Whether bytes could be the beginning of a start line."""
-    if side is SERVER:
-        return b"HTTP/1."[: len(start)] == start[:7]
-    word = start.split(b" ", 1)[0].split(b"\r", 1)[0]
-    return bool(word) and all(33 <= c < 127 for c in word)
-
-
-def probe(client: bytes, server: bytes) -> Match:
-    """A request line with a method in use, or a status line."""
-    if client:
-        said = _request_line(client)
-        if said is not Match.MORE:
-            return said
-    if server:
-        if server[:7] != b"HTTP/1."[: len(server)]:
-            return Match.NO
-        return Match.MORE if len(server) < 12 else Match.YES if STATUS.match(server.split(b"\n", 1)[0] + b"\n") or (b"\n" not in server and server[9:12].isdigit()) else Match.NO
-    return Match.MORE
-
-
-def _request_line(data: bytes) -> Match:
-    line, end, _ = data.lstrip(b"\r\n").partition(b"\n")
-    word, space, _ = line.partition(b" ")
-    if not space:
-        return Match.MORE if not end and len(word) < 18 and any(m.startswith(word) for m in METHODS) else Match.NO
-    if word not in METHODS:
-        return Match.NO
-    if not end:
-        return Match.MORE if len(line) < 1000 else Match.YES
-    return Match.YES if REQUEST.match(line + b"\n") else Match.NO
 
 
 SPEC = Spec(
