@@ -126,6 +126,8 @@ def test_multipart_leaves_files_out() -> None:
         (Media.SQL, b"INSERT INTO t (a) VALUES " + b"('a''" * 20_000), (Media.SQL, b"INSERT INTO t (a) VALUES ('" + b"''" * 50_000),
         (Media.XML, b"<a " * 40_000), (Media.XML, b"<a><![CDATA[" * 10_000), (Media.JSON, b'"a":"' * 30_000), (Media.JSON, b'"a" ' * 30_000),
         (Media.FORM, b"a=%" * 40_000), (Media.CSV, b'a,b\n"' + b'"",' * 40_000), (Media.MULTIPART, b"--x\r\n" * 20_000), (Media.GRAPHQL, b'a:"' * 40_000),
+        (Media.XML, b"<methodName>system.multicall</methodName>" + b"<name>methodName</name><value>wp.getPost<" * 20_000), (Media.XML, b"<methodName>login</methodName>" + b"<param><value>" * 30_000),
+        (Media.JSON, b'{"method":"login","params":' * 5_000), (Media.LINES, b"a=\r" * 50_000 + b"=\r\n" * 50_000), (Media.MULTIPART, b"--x\r\ncontent-disposition: form-data; " + b"name " * 40_000),
     ],
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(media: Media, data: bytes) -> None:
