@@ -9,7 +9,7 @@ from sniffer.events import Outcome
 from sniffer.findings import Candidate, Category, Finding, Severity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from sniffer.channels import Channel
 
@@ -42,14 +42,6 @@ class Collector:
         found = list(self)
         self._found.clear()
         return found
-
-    def absorb(self, findings: Iterable[Finding]) -> None:
-        """Add findings of another collector; no two share an identity, since each watches other hosts."""
-        for found in findings:
-            if len(self._found) >= MAX_FINDINGS:
-                self.omitted += 1
-            else:
-                self._found[(found.id,)] = found
 
     def add(self, candidate: Candidate, channel: Channel, protocol: str, client_port: int, frame: int | None, time: int, source: str, remedy: str) -> Finding | None:
         """Take a candidate; the finding if it is new, None if it repeats a known one (which then counts one more)."""

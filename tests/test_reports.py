@@ -7,7 +7,6 @@ import pytest
 from sniffer import posture, transport
 from sniffer.capture import open_capture
 from sniffer.channels import IN_ORDER
-from sniffer.collect import Collector
 from sniffer.outputs import record
 from sniffer.session import Session
 from sniffer.summary import Summary
@@ -76,12 +75,3 @@ def test_the_transport_is_the_only_pickle_with_values():
     found = next(f for f in session.findings if f.secret)
     assert transport.loads(transport.dumps(found)).secret == found.secret
     assert found.secret.reveal().encode() not in pickle.dumps(found)
-
-
-def test_absorbed_findings_are_bounded(monkeypatch):
-    session, other = Session(KEY), Collector(KEY)
-    session.run([open_capture(str(PCAPS / "demo.pcap"))])
-    monkeypatch.setattr("sniffer.collect.MAX_FINDINGS", 1)
-    other.absorb(list(session.findings))
-    assert len(other) == 1
-    assert other.omitted > 0

@@ -253,3 +253,13 @@ def test_the_library_call_takes_jobs():
     alone, shared = (sniffer.scan(PCAPS / "demo.pcap", key=KEY, jobs=jobs) for jobs in (1, 2))
     assert [(f.id, f.secret) for f in alone.findings] == [(f.id, f.secret) for f in shared.findings]
     assert len(alone.channels) == len(shared.channels)
+
+
+def test_findings_of_all_are_bounded(monkeypatch):
+    """Each member keeps as many as one process may; together they are cut to that, and what is left out is counted."""
+    whole = read([str(PCAPS / "demo.pcap")], 1)
+    monkeypatch.setattr("sniffer.collect.MAX_FINDINGS", 1)
+    shared = read([str(PCAPS / "demo.pcap")], 2)
+    assert len(list(shared.findings)) == 1
+    assert shared.summary.omitted > 0
+    assert len(list(whole.findings)) > 1

@@ -16,8 +16,8 @@ OTHER = "other"
 
 # Why the decoder gave no packet for a frame; a test compares this with the decoder's own words.
 UNDECODED = (
-    "802.11 control", "802.11 management or control", "arp", "bad ip header", "bad tcp header", "encrypted 802.11", "gre of an unknown kind",
-    "link control", "llc", "lldp", "nesting too deep", "no packet in the tap's header", "pppoe discovery", "truncated header", "unknown ethertype", "unsupported link type", OTHER,
+    "802.11 control", "802.11 management or control", "arp", "bad frame relay address", "bad ip header", "bad juniper header", "bad tcp header", "encrypted 802.11", "gre of an unknown kind",
+    "l2tpv3 of an unknown kind", "link control", "llc", "lldp", "multilink fragment", "nesting too deep", "no packet in the tap's header", "pppoe discovery", "truncated header", "unknown ethertype", "unsupported link type", OTHER,
 )  # fmt: skip
 STAGES = ("capture", "decode", "flows", "record", OTHER)
 DROPPED = ("kernel", "shed", "worker")

@@ -121,7 +121,7 @@ class Reader:
             return Recorded(_record(*row[:6]), *row[6:])
 
     def channels(self, *, since: int = 0, limit: int | None = None) -> list[Channel]:
-        """Rows of the ledger as they were merged, the last seen first. ``Ledger.absorb`` folds unread ones into read ones."""
+        """Rows of the ledger as they were merged, the last seen first. Unread ones stand beside the read ones for the same ends."""
         rows = self._rows(f"SELECT {COLUMNS} FROM channels WHERE last_seen >= ? ORDER BY last_seen DESC, id LIMIT ?", (since, -1 if limit is None else limit))  # noqa: S608
         with codec.sound(self.path):
             return [codec.channel_of(row) for row in rows]

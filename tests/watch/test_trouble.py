@@ -16,7 +16,7 @@ from tests.sniffer.outputs.servers import Receiver, free_port
 from tests.streams import PCAPS
 from tests.watch.running import Watch, require
 
-FTP, POP3, REDIS = (PCAPS / name / "accepted.pcap" for name in ("ftp", "pop3", "mysql"))
+FTP, POP3 = (PCAPS / name / "accepted.pcap" for name in ("ftp", "pop3"))
 
 
 def records(path) -> bytes:
