@@ -12,6 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from sniffer import cli
 from tests.streams import PCAPS
 
 ROOT = PCAPS.parent
@@ -172,3 +173,14 @@ def test_library_call():
     assert sorted(sniffer.__all__) == sniffer.__all__
     for name in sniffer.__all__:
         assert getattr(sniffer, name).__doc__
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_one_command_alone_is_declared_as_among_all(name: str, capsys):
+    """Only the command that was named is declared: its help must be that of the whole command line."""
+    said = []
+    for parser in (cli.parser(), cli.parser(name)):
+        with pytest.raises(SystemExit):
+            parser.parse_args([name, "--help"])
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]

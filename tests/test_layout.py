@@ -39,6 +39,7 @@ ALLOWED = {
     "installation": set(),
     "cycles": set(),
     "pipes": set(),
+    "memory": set(),
     "boundary": {"errors", "outputs"},
     "reading": BASE | {"cycles", "capture", "decode", "summary", "channels"},  # channels, findings: the types of what was read
     "team": BASE | {"boundary", "cycles", "capture", "decode", "transport", "pipes", "reading", "session", "dissectors", "detectors", "channels", "collect"},

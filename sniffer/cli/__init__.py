@@ -33,12 +33,12 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line, or what of it one command needs: the others' options take as long to declare as a small capture to read."""
     top = argparse.ArgumentParser(prog="cleartap", description="Shows who sends what sensitive data to whom without encryption. Passive: it never sends a packet.")
     top.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in (only,) if only else COMMANDS:
         import_module(f"{__name__}.{name}").add(commands)
     return top
 
@@ -56,7 +56,8 @@ def command() -> NoReturn:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    arguments = parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = parser(argv[0] if argv and argv[0] in COMMANDS else None).parse_args(argv)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

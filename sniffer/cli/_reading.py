@@ -57,8 +57,10 @@ def add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> No
 def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Reading:
     """Read everything named on the command line. CaptureError if nothing of it can be read. ``digest``: see Reading."""
     from sniffer.installation import fingerprint_key
+    from sniffer.memory import keep_freed
     from sniffer.scanning import reading_with
 
+    keep_freed()
     keep = None
     if arguments.filter:
         from sniffer.decode.filter import compile_filter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from sniffer.events import ChallengeResponse, Crack, Side, Span, Statement
@@ -64,7 +65,10 @@ def _grammar(string: bytes, *, escapes: bool) -> _Grammar:
     return _Grammar(password, identified, change, replica, option, function, escapes)
 
 
-_DIALECTS = {False: _grammar(_POSTGRESQL, escapes=False), True: _grammar(_MYSQL, escapes=True)}
+@cache
+def _dialect(escapes: bool) -> _Grammar:
+    """Compiled when a statement first may hold a password."""
+    return _grammar(_MYSQL if escapes else _POSTGRESQL, escapes=escapes)
 
 
 def statements(text: bytes, start: int, side: Side = Side.CLIENT, *, escapes: bool = False) -> Iterator[Statement | ChallengeResponse]:
@@ -75,7 +79,7 @@ def statements(text: bytes, start: int, side: Side = Side.CLIENT, *, escapes: bo
         return
     text = text[:MAX_TEXT]
     seen: set[int] = set()
-    for mechanism, user, found in _matches(text, _DIALECTS[escapes]):
+    for mechanism, user, found in _matches(text, _dialect(escapes)):
         group = next((i for i in range(found.re.groups, 0, -1) if found[i] is not None), 0)
         at, end = found.span(group)
         if not group or at in seen or not found[group]:
