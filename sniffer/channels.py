@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from ipaddress import IPv6Address
 from operator import attrgetter
 from socket import inet_ntoa
@@ -99,6 +100,13 @@ class Facts:
         return Encryption.CLEARTEXT, posture.why if posture else f"{spec.title} without encryption"
 
 
+@lru_cache(1 << 15)
+def _id(client: str, server: str, port: int, transport: str, protocol: str, path: tuple[str, ...]) -> str:
+    """Made once: whoever watches asks for it several times a report."""
+    text = "|".join((client, server, str(port), transport, protocol, *path))
+    return "c" + hashlib.sha256(text.encode()).hexdigest()[:15]
+
+
 class Channel(Struct):
     """One row of the ledger. Times are nanoseconds since the epoch."""
 
@@ -123,8 +131,7 @@ class Channel(Struct):
 
     @property
     def id(self) -> str:
-        text = "|".join((self.client, self.server, str(self.port), self.transport, self.protocol, *self.path))
-        return "c" + hashlib.sha256(text.encode()).hexdigest()[:15]
+        return _id(self.client, self.server, self.port, self.transport, self.protocol, self.path)
 
     @property
     def encryption(self) -> Encryption:
