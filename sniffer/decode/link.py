@@ -104,18 +104,22 @@ def _label_vlan(peel: Peel, rows: Rows, tci: np.ndarray) -> None:
     peel.label(rows[real], "vlan", number[real])
 
 
-@handles(Kind.TAG4)
-def tag4(peel: Peel, rows: Rows) -> None:
-    """Four bytes, then the next EtherType: Cisco's VN-tag, HSR (IEC 62439-3), redundancy (IEEE 802.1CB, 7.8)."""
-    rows = peel.room(rows, 6)
-    advance(peel, rows, 4, Kind.ETHERTYPE)
+# Headers of a fixed size that say nothing of use: (bytes stepped over, bytes that must be there, what comes next).
+_FIXED = {
+    Kind.TAG4: (4, 6, Kind.ETHERTYPE),  # Cisco's VN-tag, HSR (IEC 62439-3), redundancy (IEEE 802.1CB, 7.8)
+    Kind.TAG6: (6, 8, Kind.ETHERTYPE),  # Cisco meta data (TrustSec), bridge port extension (IEEE 802.1BR, 7.5)
+    Kind.SLIP: (16, 17, Kind.IP),  # BSD's view of SLIP: direction, and the header as it was compressed
+    Kind.PPP_DIRECTION: (1, 1, Kind.PPP),  # what pppd records: a byte that says who sent it
+    Kind.BROADCOM_TAG: (16, 18, Kind.ETHERTYPE),  # the port of a switch built into a Linux machine: addresses, four bytes of tag
+    Kind.FABRICPATH: (2, 2, Kind.ETHERNET),  # Cisco FabricPath: a tree and a time to live, then the frame of a host
+}
 
 
-@handles(Kind.TAG6)
-def tag6(peel: Peel, rows: Rows) -> None:
-    """Six bytes, then the next EtherType: Cisco meta data (TrustSec), bridge port extension (IEEE 802.1BR, 7.5)."""
-    rows = peel.room(rows, 8)
-    advance(peel, rows, 6, Kind.ETHERTYPE)
+@handles(*_FIXED)
+def fixed(peel: Peel, rows: Rows) -> None:
+    """Step over a header of which only the size matters. All rows are of one kind."""
+    size, least, following = _FIXED[Kind(int(peel.kind[rows[0]]))]
+    advance(peel, peel.room(rows, least), size, following)
 
 
 @handles(Kind.MPLS)
@@ -379,31 +383,3 @@ def nlpid(peel: Peel, rows: Rows) -> None:
     routed = (head["oui_high"] == 0) & (head["oui_low"] == 0)
     bridged = (head["oui_high"] == 0) & (head["oui_low"] == 0x80C2) & np.isin(head["type"], (1, 7))
     advance(peel, rows, 6, np.select([routed, bridged], [ETHERTYPES[head["type"]], Kind.ETHERNET], Kind.UNKNOWN_TYPE))
-
-
-@handles(Kind.SLIP)
-def slip(peel: Peel, rows: Rows) -> None:
-    """BSD's view of SLIP: direction and the header as it was compressed, 16 bytes, then IP."""
-    rows = peel.room(rows, 17)
-    advance(peel, rows, 16, Kind.IP)
-
-
-@handles(Kind.PPP_DIRECTION)
-def ppp_direction(peel: Peel, rows: Rows) -> None:
-    """What pppd records: a byte that says who sent it, then PPP."""
-    rows = peel.room(rows, 1)
-    advance(peel, rows, 1, Kind.PPP)
-
-
-@handles(Kind.BROADCOM_TAG)
-def broadcom_tag(peel: Peel, rows: Rows) -> None:
-    """The port of a switch built into a Linux machine: addresses, four bytes of tag, then the EtherType."""
-    rows = peel.room(rows, 18)
-    advance(peel, rows, 16, Kind.ETHERTYPE)
-
-
-@handles(Kind.FABRICPATH)
-def fabricpath(peel: Peel, rows: Rows) -> None:
-    """Cisco FabricPath: a tree and a time to live, two bytes, then the Ethernet frame of a host."""
-    rows = peel.room(rows, 2)
-    advance(peel, rows, 2, Kind.ETHERNET)

@@ -84,12 +84,26 @@ def _not_a_tunnel(peel: Peel, rows: Rows) -> None:
     peel.kind[rows] = Kind.DONE
 
 
+def _long_enough(peel: Peel, rows: Rows, size: int) -> Rows:
+    """The rows with so many bytes captured; the others stay what they are."""
+    long = peel.end[rows] - peel.at[rows] >= size
+    _not_a_tunnel(peel, rows[~long])
+    return rows[long]
+
+
+def _ip_behind(peel: Peel, rows: Rows, good: np.ndarray, name: str, size: int) -> None:
+    """Where ``good``, an IP packet comes after ``size`` bytes of the tunnel ``name``; the others stay what they are."""
+    _not_a_tunnel(peel, rows[~good])
+    rows = rows[good]
+    peel.label(rows, name)
+    peel.at[rows] += size
+    peel.kind[rows] = Kind.IP
+
+
 @handles(Kind.VXLAN)
 def vxlan(peel: Peel, rows: Rows) -> None:
     """RFC 7348, with the flag bits of the group-policy (0x80) and generic-protocol (0x04, next protocol) extensions."""
-    long = peel.end[rows] - peel.at[rows] >= 8 + 14
-    _not_a_tunnel(peel, rows[~long])
-    rows = rows[long]
+    rows = _long_enough(peel, rows, 8 + 14)
     head = peel.gather(rows, _VXLAN)
     flags, protocol = head["flags"].astype(np.int64), head["protocol"].astype(np.int64)
     generic = (flags & 0x04) != 0
@@ -104,9 +118,7 @@ def vxlan(peel: Peel, rows: Rows) -> None:
 
 @handles(Kind.GENEVE)
 def geneve(peel: Peel, rows: Rows) -> None:
-    long = peel.end[rows] - peel.at[rows] >= 8 + 20
-    _not_a_tunnel(peel, rows[~long])
-    rows = rows[long]
+    rows = _long_enough(peel, rows, 8 + 20)
     head = peel.gather(rows, _GENEVE)
     size = 8 + (head["options"] & 0x3F).astype(np.int64) * 4
     inner = ETHERTYPES[head["protocol"]]
@@ -121,9 +133,7 @@ def geneve(peel: Peel, rows: Rows) -> None:
 @handles(Kind.GTP)
 def gtp(peel: Peel, rows: Rows) -> None:
     """GTPv1-U G-PDU (3GPP TS 29.281): optional fields if any of E, S, PN is set, then extension headers, then IP."""
-    long = peel.end[rows] - peel.at[rows] >= 12
-    _not_a_tunnel(peel, rows[~long])
-    rows = rows[long]
+    rows = _long_enough(peel, rows, 12)
     head = peel.gather(rows, _GTP)
     flags = head["flags"].astype(np.int64)
     fits = peel.at[rows] + 8 + head["length"] <= peel.wire_end[rows]
@@ -162,17 +172,11 @@ def gtp0(peel: Peel, rows: Rows) -> None:
 
     Its tunnel id holds the subscriber's number (IMSI), and stays out of the path for that.
     """
-    long = peel.end[rows] - peel.at[rows] >= 20 + 20
-    _not_a_tunnel(peel, rows[~long])
-    rows = rows[long]
+    rows = _long_enough(peel, rows, 20 + 20)
     head = peel.gather(rows, _GTP0)
     good = ((head["flags"] & 0xF0) == 0x10) & (head["type"] == 255) & np.isin(head["first"] >> 4, (4, 6))
     good &= peel.at[rows] + 20 + head["length"] <= peel.wire_end[rows]
-    _not_a_tunnel(peel, rows[~good])
-    rows = rows[good]
-    peel.label(rows, "gtp")
-    peel.at[rows] += 20
-    peel.kind[rows] = Kind.IP
+    _ip_behind(peel, rows, good, "gtp", 20)
 
 
 @handles(Kind.TEREDO)
@@ -249,18 +253,12 @@ def nsh(peel: Peel, rows: Rows) -> None:
 @handles(Kind.LISP)
 def lisp(peel: Peel, rows: Rows) -> None:
     """LISP data (RFC 9300, 5.1): eight bytes, then an IP packet that fills the datagram."""
-    long = peel.end[rows] - peel.at[rows] >= 8 + 20
-    _not_a_tunnel(peel, rows[~long])
-    rows = rows[long]
+    rows = _long_enough(peel, rows, 8 + 20)
     head = peel.gather(rows, _LISP)
     left = peel.wire_end[rows] - peel.at[rows] - 8
     version = head["first"] >> 4
     good = (version == 4) & (head["v4_length"] == left) | (version == 6) & (head["v6_length"].astype(np.int64) + 40 == left)
-    _not_a_tunnel(peel, rows[~good])
-    rows = rows[good]
-    peel.label(rows, "lisp")
-    peel.at[rows] += 8
-    peel.kind[rows] = Kind.IP
+    _ip_behind(peel, rows, good, "lisp", 8)
 
 
 @handles(Kind.WCCP)

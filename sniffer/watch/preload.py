@@ -15,7 +15,7 @@ DROP = "CLEARTAP_FORK_SERVER"
 
 # Imported late by dissectors and detectors, which may be after the interpreter's files cannot be read any more.
 _LATE = (
-    "multiprocessing.popen_forkserver", "multiprocessing.connection", "multiprocessing.resource_sharer", "cryptography.x509", "cryptography.utils",
+    "multiprocessing.popen_forkserver", "multiprocessing.connection", "multiprocessing.resource_sharer", "cryptography.utils",
     "cryptography.hazmat.primitives.asymmetric.ec", "cryptography.hazmat.primitives.asymmetric.rsa", "cryptography.hazmat.primitives.asymmetric.dsa",
     "cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.hazmat.primitives.asymmetric.ed448", "cryptography.hazmat.primitives.ciphers.aead",
     "brotli", "zstandard", "lz4.frame", "gzip", "zlib", "bz2", "lzma", "html", "csv", "regex", "warnings", "traceback", "_strptime",
@@ -28,7 +28,7 @@ for _name in _LATE:
     except ImportError:
         continue
 
-dissectors.registry()
+dissectors.prepare()
 detectors.prepare()
 
 if os.environ.get(DROP):
