@@ -10,6 +10,8 @@ from contextlib import suppress
 _LENGTH = struct.Struct("<Q")
 # What the kernel is asked to hold of a message that nobody has read yet; without it the writer waits every 64 KiB.
 _HELD = 1 << 20
+# From here on a message is not copied behind its length.
+_LONG = 1 << 16
 
 
 class Pipe:
@@ -36,23 +38,26 @@ class Pipe:
 
     def send(self, message: bytes) -> None:
         """Hand over a message; waits for room. OSError where nobody reads any more."""
-        data = memoryview(_LENGTH.pack(len(message)) + message)
-        while data:
-            data = data[os.write(self._writing, data) :]
+        length = _LENGTH.pack(len(message))
+        for part in (length + message,) if len(message) < _LONG else (length, message):
+            data = memoryview(part)
+            while data:
+                data = data[os.write(self._writing, data) :]
 
-    def receive(self) -> bytes | None:
+    def receive(self) -> bytearray | None:
         """The next message; None where the other side is gone."""
         length = self._read(_LENGTH.size)
         return None if length is None else self._read(_LENGTH.unpack(length)[0])
 
-    def _read(self, size: int) -> bytes | None:
-        data = bytearray()
-        while len(data) < size:
-            more = os.read(self._reading, size - len(data))
+    def _read(self, size: int) -> bytearray | None:
+        data = bytearray(size)
+        room = memoryview(data)
+        while room:
+            more = os.readv(self._reading, [room])
             if not more:
                 return None
-            data += more
-        return bytes(data)
+            room = room[more:]
+        return data
 
 
 def _closed(handle: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from sniffer.capture import capture_set, open_capture
 from sniffer.cycles import rare_collections
@@ -43,7 +43,7 @@ class Reading(ABC):
 
     ``keep`` is asked of each decoded batch which packets to read (a capture filter). If ``digest`` is given, each process
     that finds something makes that of its findings and channels (whole lines to be printed, say), and in place of these
-    there are ``digests``.
+    there are ``digests``. Used under ``with``, since several processes may be at it.
     """
 
     # Where the blocks of a capture go, if not into the reader's own memory.
@@ -76,26 +76,29 @@ class Reading(ABC):
         """The end of the capture: everything pending is told."""
 
     def close(self) -> None:  # noqa: B027  (most have nothing to do)
-        """Reading is over, however it ended."""
+        """Reading is over, however it ended. What was found stays."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def scan(self, paths: Iterable[str], progress: Callable[[Reader], None] | None = None) -> None:
         """Read captures by name as one ordered set. What cannot be read is named in ``summary.problems``; CaptureError
         if that is all there is.
         """
         errors: list[CaptureError] = []
-        try:
-            names = capture_set(list(paths))
+        names = capture_set(list(paths))
 
-            def readers() -> Iterator[Reader]:
-                for name in names:
-                    try:
-                        yield open_capture(name, self.place)
-                    except CaptureError as error:
-                        errors.append(error)
+        def readers() -> Iterator[Reader]:
+            for name in names:
+                try:
+                    yield open_capture(name, self.place)
+                except CaptureError as error:
+                    errors.append(error)
 
-            self.run(readers(), progress)
-        finally:
-            self.close()
+        self.run(readers(), progress)
         if errors and len(errors) == len(names):
             raise errors[0]
         self.summary.problems.extend(map(str, errors))

@@ -40,8 +40,8 @@ def scan(*paths: str | os.PathLike[str], filter: str | None = None, key: bytes |
         from sniffer.decode.filter import compile_filter
 
         keep = compile_filter(filter)
-    reading = reading_with(fingerprint_key() if key is None else key, jobs=jobs, keep=keep)
-    reading.scan([os.fspath(path) for path in paths])
+    with reading_with(fingerprint_key() if key is None else key, jobs=jobs, keep=keep) as reading:
+        reading.scan([os.fspath(path) for path in paths])
     return Result(list(reading.findings), reading.channels, reading.summary)
 
 

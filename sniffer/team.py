@@ -48,6 +48,8 @@ PATIENCE = 5.0
 # Pairs of hosts are told apart by so many bits of their hash; each value belongs to one process once it was seen.
 _BUCKET_BITS = 16
 _COLUMNS = tuple(f.name for f in fields(Packets) if f.name not in ("buffer", "source"))
+# Zero in most captures, which are of IPv4, whole and without tunnels.
+_OFTEN_BLANK = frozenset(("src_high", "dst_high", "missing", "path"))
 _MIX, _MIX_PAIR = (np.uint64(secrets.randbits(64) | 1) for _ in range(2))
 _HALF = np.uint64(32)
 
@@ -58,6 +60,7 @@ class Part(NamedTuple):
     slot: int
     first: int
     rows: int
+    blank: int  # bit by bit the columns that hold zeros alone: they are not put
     now: int  # time of the block's last packet
     source: str
     paths: dict[int, tuple[str, ...]]  # encapsulations named since the last part
@@ -78,14 +81,16 @@ class _Slot:
         self.buffer = mmap.mmap(-1, SIZE)
         self.columns = np.frombuffer(mmap.mmap(-1, MAX_ROWS * len(_COLUMNS) * 8), np.int64).reshape(len(_COLUMNS), MAX_ROWS)
 
-    def put(self, packets: Packets, rows: npt.NDArray[np.int64], first: int) -> None:
+    def put(self, packets: Packets, rows: npt.NDArray[np.int64], first: int, blank: int) -> None:
         for place, name in enumerate(_COLUMNS):
-            # "clip", since the indices are ours: with "raise" NumPy would fill a copy first.
-            np.take(getattr(packets, name).view(np.int64), rows, out=self.columns[place, first : first + len(rows)], mode="clip")
+            if not blank >> place & 1:
+                # "clip", since the indices are ours: with "raise" NumPy would fill a copy first.
+                np.take(getattr(packets, name).view(np.int64), rows, out=self.columns[place, first : first + len(rows)], mode="clip")
 
     def get(self, part: Part) -> Packets:
         end = part.first + part.rows
-        columns: dict[str, Any] = {name: self.columns[place, part.first : end] for place, name in enumerate(_COLUMNS)}
+        zeros = np.zeros(part.rows, np.int64)
+        columns: dict[str, Any] = {name: zeros if part.blank >> place & 1 else self.columns[place, part.first : end] for place, name in enumerate(_COLUMNS)}
         for name in ("src_high", "src_low", "dst_high", "dst_low", "path"):
             columns[name] = columns[name].view(np.uint64)
         return Packets(buffer=bytes(self.buffer) + part.tail if part.tail else self.buffer, source=part.source, **columns)
@@ -177,11 +182,12 @@ class Team(Reading):
         named = dict(list(paths.items())[self._named :]) if len(paths) > self._named else {}
         self._named = len(paths)
         tail = bytes(packets.buffer[SIZE:]) if len(packets.buffer) > SIZE else b""
+        blank = sum(1 << place for place, name in enumerate(_COLUMNS) if name in _OFTEN_BLANK and not getattr(packets, name).any())
         first = 0
         for number, member in enumerate(self._members):
             rows = np.flatnonzero(owner == number)
-            slot.put(packets, rows, first)
-            if not member.give(Part(self._turn, first, len(rows), now, packets.source, named, tail)):
+            slot.put(packets, rows, first, blank)
+            if not member.give(Part(self._turn, first, len(rows), blank, now, packets.source, named, tail)):
                 self._lost += len(rows)
             first += len(rows)
 

@@ -27,6 +27,6 @@ def dumps(value: object) -> bytes:
     return out.getvalue()
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes | bytearray) -> Any:
     """The value again. Only for what :func:`dumps` of our own worker wrote."""
     return pickle.loads(data)  # noqa: S301  (our own process at the other end)

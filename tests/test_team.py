@@ -35,9 +35,9 @@ def said(session: Reading) -> list[str]:
 
 
 def read(paths: list[str], jobs: int) -> Reading:
-    session = reading_with(KEY, strict=True, jobs=jobs)
-    session.scan(paths)
-    return session
+    with reading_with(KEY, strict=True, jobs=jobs) as session:
+        session.scan(paths)
+        return session
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def test_many_processes_say_what_one_says(folder, jobs):
 
 @pytest.mark.parametrize("jobs", [1, 2, 4])
 def test_lines_made_by_each_process_are_the_lines_of_all(folder, jobs):
-    session = reading_with(KEY, strict=True, jobs=jobs, digest=partial(jsonl.digest, reveal=True))
-    session.scan([str(folder)])
+    with reading_with(KEY, strict=True, jobs=jobs, digest=partial(jsonl.digest, reveal=True)) as session:
+        session.scan([str(folder)])
     assert len(session.digests) == jobs
     assert said(session) == said(read([str(folder)], 1))
 
@@ -74,10 +74,10 @@ def bitten(path: Path, jobs: int) -> Reading:
         os._exit(0)
     os.close(writing)
     try:
-        session = reading_with(KEY, strict=True, jobs=jobs)
-        session.scan([f"/dev/fd/{reading}"])
-        session.summary.sources.clear()
-        return session
+        with reading_with(KEY, strict=True, jobs=jobs) as session:
+            session.scan([f"/dev/fd/{reading}"])
+            session.summary.sources.clear()
+            return session
     finally:
         os.close(reading)
         os.waitpid(pid, 0)
@@ -153,26 +153,26 @@ def team(jobs: int) -> Team:
 
 @pytest.mark.parametrize("whom", [0, 1])
 def test_a_worker_that_is_killed_is_told(whom):
-    session = team(2)
-    os.kill(members(session)[whom], signal.SIGKILL)
-    session.scan([str(PCAPS / "demo.pcap")])
+    with team(2) as session:
+        os.kill(members(session)[whom], signal.SIGKILL)
+        session.scan([str(PCAPS / "demo.pcap")])
     assert session.summary.problems == ["a worker process was ended from outside: what it had read is lost"]
 
 
 def test_the_process_that_loads_for_all_is_killed():
     """The members are there by themselves; it is only waited for."""
-    session = team(2)
-    members(session)
-    os.kill(session._process, signal.SIGKILL)
-    session.scan([str(PCAPS / "demo.pcap")])
+    with team(2) as session:
+        members(session)
+        os.kill(session._process, signal.SIGKILL)
+        session.scan([str(PCAPS / "demo.pcap")])
     assert said(session)[:-1] == said(read([str(PCAPS / "demo.pcap")], 1))[:-1]
 
 
 def test_nobody_is_left_to_follow():
-    session = team(2)
-    for process in members(session):
-        os.kill(process, signal.SIGKILL)
-    session.scan([str(PCAPS / "demo.pcap")])
+    with team(2) as session:
+        for process in members(session):
+            os.kill(process, signal.SIGKILL)
+        session.scan([str(PCAPS / "demo.pcap")])
     assert session.summary.problems == ["a worker process was ended from outside: what it had read is lost"]
     assert list(session.findings) == []
 
@@ -189,8 +189,8 @@ class Broken(Session):
         raise KeyError("Canary-Secret-4711")
 
 
-reading = Team(2, lambda: Broken(b"k" * 32))
-reading.scan([%r])
+with Team(2, lambda: Broken(b"k" * 32)) as reading:
+    reading.scan([%r])
 print(reading.summary.problems)
 """
     done = subprocess.run([sys.executable, "-c", program % str(PCAPS / "demo.pcap")], cwd=PCAPS.parent, capture_output=True, text=True, check=True)
@@ -200,9 +200,8 @@ print(reading.summary.problems)
 
 
 def test_nothing_to_read_leaves_no_process(tmp_path):
-    session = team(2)
-    processes = [session._process, *members(session)]
-    with pytest.raises(sniffer.errors.CaptureError):
+    with team(2) as session, pytest.raises(sniffer.errors.CaptureError):
+        processes = [session._process, *members(session)]
         session.scan([str(tmp_path / "none.pcap")])
     assert not alive(processes)
 

@@ -54,8 +54,12 @@ def add_output(command: argparse.ArgumentParser, formats: tuple[str, ...]) -> No
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no notes")
 
 
-def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Reading:
-    """Read everything named on the command line. CaptureError if nothing of it can be read. ``digest``: see Reading."""
+@contextmanager
+def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Iterator[Reading]:
+    """Everything named on the command line, read. CaptureError if nothing of it can be. ``digest``: see Reading.
+
+    Processes that shared the reading end while what they found is written.
+    """
     from sniffer.installation import fingerprint_key
     from sniffer.memory import keep_freed
     from sniffer.scanning import reading_with
@@ -66,13 +70,13 @@ def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Reading
         from sniffer.decode.filter import compile_filter
 
         keep = compile_filter(arguments.filter)
-    session = reading_with(fingerprint_key(), jobs=arguments.jobs or _jobs(arguments.files), keep=keep, digest=digest)
-    with _progress(arguments.files, quiet=arguments.quiet) as tick:
-        session.scan(arguments.files, tick)
-    if not arguments.quiet:
-        for problem in session.summary.problems:
-            print(f"cleartap: {problem}", file=sys.stderr)
-    return session
+    with reading_with(fingerprint_key(), jobs=arguments.jobs or _jobs(arguments.files), keep=keep, digest=digest) as session:
+        with _progress(arguments.files, quiet=arguments.quiet) as tick:
+            session.scan(arguments.files, tick)
+        if not arguments.quiet:
+            for problem in session.summary.problems:
+                print(f"cleartap: {problem}", file=sys.stderr)
+        yield session
 
 
 @contextmanager

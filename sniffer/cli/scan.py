@@ -22,16 +22,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    digest = None
     if arguments.format == "jsonl":
         from sniffer.outputs import jsonl
 
-        session = _reading.read(arguments, partial(jsonl.digest, reveal=arguments.reveal))
-        with _reading.out(arguments) as stream:
+        digest = partial(jsonl.digest, reveal=arguments.reveal)
+    with _reading.read(arguments, digest) as session, _reading.out(arguments) as stream:
+        if arguments.format == "jsonl":
             jsonl.write(session, stream)
-        return _reading.exit_code(session, arguments.fail_on)
-    session = _reading.read(arguments)
-    with _reading.out(arguments) as stream:
-        if arguments.format == "csv":
+        elif arguments.format == "csv":
             from sniffer.outputs import csv
 
             csv.write_findings(session, stream, reveal=arguments.reveal)
