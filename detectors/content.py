@@ -26,13 +26,13 @@ def _look(event: Content, context: Context) -> Iterable[Candidate]:
     if told is Media.OPAQUE:
         return ()
     data = event.data
-    if (event.charset is not None and event.charset != "utf-8") or data[:1] == b"\xff" or b"\0" in data[:4]:
+    if (event.charset is not None and event.charset != "utf-8") or data[:1] == b"\xff" or 0 in data[:4]:
         data = as_utf8(event)
     # Values of a form are looked at as typed; its fields are read from the wire's form below.
     text = data
     if told is Media.FORM:
         text = data.replace(b"+", b" ")
-        if b"%" in text:
+        if text.find(b"%") >= 0:
             text = unquote_to_bytes(text)
     hits = scan(text)
     unnamed = not event.span.side and (unquoted(data) if told is Media.MULTIPART else calls(data))

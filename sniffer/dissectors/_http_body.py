@@ -147,7 +147,7 @@ def _kind(content_type: bytes | None, coding: bytes | None, transfer: bytes | No
 
 def _binary(data: bytes) -> bool:
     sample = data[:_SNIFF]
-    return sample.startswith(_MAGIC) or b"\0" in sample
+    return sample.startswith(_MAGIC) or 0 in sample
 
 
 def framing(fields: dict[bytes, bytes], side: Side) -> tuple[Mode, int]:

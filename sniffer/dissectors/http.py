@@ -43,6 +43,8 @@ _MAX_PLAIN_SIZE = 2048
 _plain: set[bytes] = set()
 # Requests whose heads are read even if their fields say nothing: what follows them may be a tunnel's, or a body all the same.
 _FOLLOWED = frozenset((b"CONNECT", b"POST"))
+# A byte is looked for by its number, or with find(): ``in`` first takes any other bytes for a number, and that fails slowly.
+_AT, _EQUALS = b"@="
 
 
 class Http(Steps):
@@ -62,7 +64,8 @@ class Http(Steps):
         at, end = 0, len(data)
         while at < end:
             before, mode = at, way.mode
-            at = _STEPS[mode](self, way, side, data, at, offset, events)
+            step = Http._head if mode is HEAD else _STEPS[mode]
+            at = step(self, way, side, data, at, offset, events)
             if events and type(events[-1]) is Upgrade:
                 return events
             if at == before and way.mode is mode:
@@ -135,17 +138,17 @@ class Http(Steps):
         method, target = found[1].upper(), found[2]
         path, _, query = target.partition(b"?")
         text = path[:512].decode("latin-1")
-        plain = data[found.end() : end] in _plain and b"@" not in target and method not in _FOLLOWED
+        plain = data[found.end() : end] in _plain and _AT not in target and method not in _FOLLOWED
         waiting: list[Event] = []
         head = None
         if not plain:
             head = Head(data[at:end], offset + at)
             waiting = self._credentials.request(head, method)
-        if b"p=" in query:
+        if query.find(b"p=") >= 0:
             waiting += short_login(target, offset + found.start(2))
         if len(self._sent) >= MAX_PENDING:
             events += self._sent.popleft().tell(UNKNOWN)
-        self._sent.append(Sent(method, text, waiting, query if b"=" in query else b"", offset + found.start(2) + len(path) + 1))
+        self._sent.append(Sent(method, text, waiting, query if _EQUALS in query else b"", offset + found.start(2) + len(path) + 1))
         if head is None:
             self._ways[0].start = offset + body
             return body
@@ -165,15 +168,15 @@ class Http(Steps):
         head = Head(data[at:end], offset + at)
         if not self._greeted:
             self._greet(head, events)
-        cookies = self._credentials.response(head, status) if status in (401, 407) or b"\nset-cookie:" in head.low else ()
-        if 100 <= status < 200 and status != 101:
+        cookies = self._credentials.response(head, status) if status in (401, 407) or b"set-cookie" in head.framing else ()
+        if status < 200 and status != 101:
             return body  # only announces the answer
         if self._ways[0].mode is OPEN and len(self._sent) <= 1:
             self._close_open(events)
         sent = self._sent.popleft() if self._sent and not self._blind else None
         outcome = outcome_of(status)
         if sent is not None and (sent.query or sent.events):
-            events += sent.tell(UNKNOWN if status == 407 else outcome, outcome_of(status, proxy=True))
+            events += sent.tell(UNKNOWN if status == 407 else outcome, outcome_of(status, proxy=True) if sent.events else None)
         for cookie in cookies:
             events.append(replace(cookie, outcome=outcome))
         if status == 101 or (sent is not None and sent.method == b"CONNECT" and 200 <= status < 300):

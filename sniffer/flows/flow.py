@@ -8,7 +8,7 @@ from sniffer.channels import BEARING, Facts
 from sniffer.dissectors import Match
 from sniffer.dissectors._raw import RAW
 from sniffer.errors import Malformed
-from sniffer.events import Anomaly, Done, Event, Side, Skip, Span, Upgrade
+from sniffer.events import Anomaly, ChallengeResponse, Content, Done, Event, Login, Side, Skip, Span, Token, Upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,9 @@ MAX_MARKS = 128
 MAX_REPLAY = 16 * 1024
 
 SIDES = tuple(Side)
+
+# The events that are for detectors alone: most of all there are.
+_SAID = frozenset((ChallengeResponse, Content, Login, Token))
 
 # Offset of the first byte, sizes of the packets, their frames, their times; of a single packet None, its frame, its time.
 Mark = tuple[int, "list[int]", "list[int]", "list[int]"] | tuple[int, None, int, int]
@@ -72,6 +75,13 @@ class Flow:
         self.facts = Facts()
 
     # What the tracker calls: raw sides, 0 for the end it took for the client.
+
+    def feed_after_skip(self, raw_side: int, offset: int, data: bytes, mark: Mark) -> None:
+        """As ``feed``, but for what of it the dissector asked to skip."""
+        skip = self.skip[raw_side]
+        if skip < offset + len(data):
+            left = max(0, skip - offset)
+            self.feed(raw_side, offset + left, data[left:], mark)
 
     def feed(self, raw_side: int, offset: int, data: bytes, mark: Mark) -> None:
         """The next bytes of one side (or the next datagram)."""
@@ -175,7 +185,10 @@ class Flow:
         resume, wanted = None, self.engine.wanted
         for event in events:
             kind = type(event)
-            if kind is Skip:
+            if kind in _SAID:
+                if kind in wanted:
+                    self.engine.publish(self, event)
+            elif kind is Skip:
                 raw = event.span.side ^ self.flip
                 self.skip[raw] = max(self.skip[raw], event.span.end)
                 self.engine.skip(self.row, raw, self.skip[raw])

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from sniffer.flows.batch import ACK, FIN, MASK, RST, SYN
 from sniffer.flows.reassembly import Piece, Receiver, distance
-from sniffer.flows.turns import hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +91,7 @@ class SlowPath:
             if flow.done:
                 continue
             if data:
-                hand(flow, side, data, (offset, None, frame, time))
+                flow.feed_after_skip(side, offset, data, (offset, None, frame, time))
             else:
                 self.gaps += 1
                 self.gap_bytes += size

@@ -16,24 +16,12 @@ if TYPE_CHECKING:
     from sniffer.decode.packets import Packets
     from sniffer.flows.batch import Batch, Column
     from sniffer.flows.engine import Engine
-    from sniffer.flows.flow import Mark
     from sniffer.flows.table import Slots, Table
 
 # Bytes joined into one call of a dissector; larger turns are cut so that nobody needs to hold more.
 MAX_TURN = 256 * 1024
 # Turns of a flow in one batch that are read before it is asked again whether anybody wants the rest: a TLS handshake.
 EARLY_TURNS = 4
-
-
-def hand(flow: Flow, side: int, data: bytes, mark: Mark) -> None:
-    """Give a flow the part of a turn that it has not asked to skip."""
-    offset, skip = mark[0], flow.skip[side]
-    if skip > offset:
-        data = data[skip - offset :]
-        if not data:
-            return
-        offset = skip
-    flow.feed(side, offset, data, mark)
 
 
 class Turns:
@@ -76,16 +64,18 @@ class Turns:
             begin = stop
             stop += count
             flow = flows[row] or self.flow(row)
-            if flow.done or until <= flow.skip[side]:
+            skip = flow.skip[side]
+            if flow.done or until <= skip:
                 continue
+            give = flow.feed if skip <= offset else flow.feed_after_skip
             if count == 1:
-                hand(flow, side, bytes(buffer[lows[begin] : highs[begin]]), (offset, None, frames[begin], times[begin]))
+                give(side, offset, bytes(buffer[lows[begin] : highs[begin]]), (offset, None, frames[begin], times[begin]))
             elif until - offset <= MAX_TURN:
                 data = b"".join([buffer[low:high] for low, high in zip(lows[begin:stop], highs[begin:stop], strict=True)])
-                hand(flow, side, data, (offset, sizes[begin:stop], frames[begin:stop], times[begin:stop]))
+                give(side, offset, data, (offset, sizes[begin:stop], frames[begin:stop], times[begin:stop]))
             else:
                 for i in range(begin, stop):
-                    hand(flow, side, bytes(buffer[lows[i] : highs[i]]), (offset, None, frames[i], times[i]))
+                    flow.feed_after_skip(side, offset, bytes(buffer[lows[i] : highs[i]]), (offset, None, frames[i], times[i]))
                     offset += sizes[i]
 
     def datagrams(self, packets: Packets, batch: Batch, slot: Slots, side: Column) -> None:
