@@ -283,8 +283,7 @@ class Ledger:
 
     @staticmethod
     def _count(channel: Channel, ended: Ended, spec: Spec | None, facts: Facts | None, flipped: bool, told: Told | None) -> Told:
-        before = told.bytes if told else (0, 0)
-        sent = (ended.bytes[0] - before[0], ended.bytes[1] - before[1])
+        sent = (ended.bytes[0] - told.bytes[0], ended.bytes[1] - told.bytes[1]) if told else ended.bytes
         channel.client_bytes += sent[flipped]
         channel.server_bytes += sent[not flipped]
         channel.first, channel.last = min(channel.first, ended.first), max(channel.last, ended.last)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Look every 100,000 objects instead of every 700, and not at what was there before."""
+    """Look every half million objects instead of every 700, and not at what was there before."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(500_000, 20, 100)
     try:
         yield
     finally:

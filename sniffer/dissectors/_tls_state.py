@@ -11,9 +11,11 @@ from sniffer.events import Anomaly, Encryption, Event, Posture, Span, Tls
 
 
 class Handshake:
-    """Takes handshake messages of either side. ``secure`` says whether the suite chosen encrypts."""
+    """Takes handshake messages of either side. ``null`` says that the suite chosen does not encrypt: it protects integrity
+    at best (RFC 5246, appendix A.5; RFC 9150).
+    """
 
-    __slots__ = ("_session", "_transport", "offered", "suite", "tls13", "version")
+    __slots__ = ("_session", "_transport", "null", "offered", "suite", "tls13", "version")
 
     def __init__(self, transport: str) -> None:
         self._transport = transport
@@ -21,12 +23,13 @@ class Handshake:
         self.offered = False  # a client hello was seen
         self.version: str | None = None
         self.suite = ""
+        self.null = False
         self.tls13 = False
 
-    @property
-    def null(self) -> bool:
-        """A suite that protects integrity at best (RFC 5246, appendix A.5; RFC 9150)."""
-        return "_NULL_" in self.suite or self.suite in ("TLS_SHA256_SHA256", "TLS_SHA384_SHA384")
+    def choose(self, version: str, suite: str) -> None:
+        """What the server chose."""
+        self.version, self.suite = version, suite
+        self.null = "_NULL_" in suite or suite in ("TLS_SHA256_SHA256", "TLS_SHA384_SHA384")
 
     def message(self, kind: int, body: bytes, span: Span) -> list[Event]:
         """The events of one message. Malformed where it breaks its format."""
@@ -55,7 +58,7 @@ class Handshake:
         if hello.retry:
             self.tls13 = True
             return []
-        self.version, self.suite = version_name(hello.version), suite_name(hello.suite)
+        self.choose(version_name(hello.version), suite_name(hello.suite))
         self.tls13 = _tls_hello.is_tls13(hello.version)
         # Up to 1.2 an echoed session id resumes a session; 1.3 echoes it for the sake of middleboxes.
         resumed = hello.resumed if self.tls13 else bool(self._session) and hello.session == self._session
@@ -96,6 +99,8 @@ class Messages:
         """The messages that became whole."""
         if self._data:
             data = self._data + data
+        elif len(data) >= 4 and int.from_bytes(data[1:4], "big") == len(data) - 4:
+            return [(data[0], data[4:])]  # as most come
         found: list[tuple[int, bytes]] = []
         at, end = 0, len(data)
         while end - at >= 4:

@@ -111,7 +111,7 @@ class TlsRecords:
         if _tls_ssl2.server(record) is not Match.YES:
             raise Malformed("no TLS record where one was due")
         hello = _tls_ssl2.server_hello(record)
-        self._handshake.version, self._handshake.suite = "SSL 2.0", hello.cipher or ""
+        self._handshake.choose("SSL 2.0", hello.cipher or "")
         return [Tls(span=span, version="SSL 2.0", cipher=hello.cipher, certificate=_certificates.parse(hello.certificate)), *self._established(span)]
 
     def _record(self, kind: int, body: bytes, span: Span) -> list[Event]:
