@@ -26,7 +26,7 @@ import numpy.typing as npt
 from sniffer import transport
 from sniffer.boundary import Boundary
 from sniffer.capture.window import SIZE
-from sniffer.cycles import rare_collections
+from sniffer.cycles import collect_seldom
 from sniffer.decode.packets import Packets
 from sniffer.pipes import Pipe
 from sniffer.reading import Reading
@@ -320,17 +320,17 @@ def _work(make: Callable[[], Session], slots: list[_Slot], me: _Member) -> None:
     """What a member does: its parts of the blocks in order, then what it found."""
     session = make()
     began = time.process_time()
-    with rare_collections():
-        while True:
-            told = me.parts.receive()
-            if told is None:
-                return  # the reader is gone
-            part: Part | None = pickle.loads(told)  # noqa: S301  (our own process at the other end)
-            if part is None:
-                break
-            session.follow(slots[part.slot].get(part), part.paths, part.now)
-            me.answers.send(pickle.dumps(Done(part.slot, time.process_time() - began)))
-        me.answers.send(transport.dumps(session.conclude()))
+    collect_seldom()
+    while True:
+        told = me.parts.receive()
+        if told is None:
+            return  # the reader is gone
+        part: Part | None = pickle.loads(told)  # noqa: S301  (our own process at the other end)
+        if part is None:
+            break
+        session.follow(slots[part.slot].get(part), part.paths, part.now)
+        me.answers.send(pickle.dumps(Done(part.slot, time.process_time() - began)))
+    me.answers.send(transport.dumps(session.conclude()))
 
 
 @contextmanager

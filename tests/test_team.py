@@ -199,10 +199,37 @@ print(reading.summary.problems)
     assert "Canary" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_look_for_cycles_at_the_end(tmp_path, jobs):
+    """What a process has found is much to look through, and it is about to end."""
+    program = """
+import gc, os, sys
+from sniffer.cli import command
+from sniffer.session import Session
+
+looks = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+conclude = Session.conclude
+
+
+def watched(session):
+    gc.callbacks.append(lambda phase, info: os.write(looks, phase.encode()))
+    return conclude(session)
+
+
+Session.conclude = watched
+sys.argv[1:] = ["scan", "--fail-on", "never", "--jobs", sys.argv[2], *sys.argv[3:]]
+command()
+"""
+    captures = [str(path) for path in CASES[:40]]
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "looks"), str(jobs), *captures], cwd=PCAPS.parent, stdout=subprocess.DEVNULL, check=True)
+    assert (tmp_path / "looks").read_text() == ""
+
+
 def test_nothing_to_read_leaves_no_process(tmp_path):
-    with team(2) as session, pytest.raises(sniffer.errors.CaptureError):
+    with team(2) as session:
         processes = [session._process, *members(session)]
-        session.scan([str(tmp_path / "none.pcap")])
+        with pytest.raises(sniffer.errors.CaptureError):
+            session.scan([str(tmp_path / "none.pcap")])
     assert not alive(processes)
 
 

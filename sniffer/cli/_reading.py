@@ -60,11 +60,13 @@ def read(arguments: argparse.Namespace, digest: Digest | None = None) -> Iterato
 
     Processes that shared the reading end while what they found is written.
     """
+    from sniffer.cycles import collect_seldom
     from sniffer.installation import fingerprint_key
     from sniffer.memory import keep_freed
     from sniffer.scanning import reading_with
 
     keep_freed()
+    collect_seldom()
     keep = None
     if arguments.filter:
         from sniffer.decode.filter import compile_filter
