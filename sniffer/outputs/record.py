@@ -55,6 +55,7 @@ def finding(found: Finding, *, reveal: bool = False) -> dict[str, Any]:
             # Nearly every line holds the response as it stood; where it is encoded (CRAM-MD5), both are given.
             value = line if value.lower() in line.lower() else value
         secret["value"] = value
+    first = timestamp(found.first_seen)
     return _present(
         {
             "type": "finding",
@@ -79,9 +80,9 @@ def finding(found: Finding, *, reveal: bool = False) -> dict[str, Any]:
             "facts": found.facts or None,
             "where": found.where,
             "frame": found.frame,
-            "time": timestamp(found.first_seen),
-            "first_seen": timestamp(found.first_seen),
-            "last_seen": timestamp(found.last_seen),
+            "time": first,
+            "first_seen": first,
+            "last_seen": first if found.last_seen == found.first_seen else timestamp(found.last_seen),
             "count": found.count,
             "source": found.source,
             "channel": found.channel,
