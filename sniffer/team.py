@@ -2,7 +2,7 @@
 
 A pair of hosts belongs to one process from its first packet on, so flows, channels and what is deduplicated never meet
 another's; at the end what each has found is simply put together. Blocks of the capture lie in memory that all share: what crosses
-between the processes for each block is its columns (128 bytes a packet) and a few words down a pipe.
+between the processes for each block is its columns (at most 128 bytes a packet) and a few words down a pipe.
 
 Dissectors and rules take as long to load as a hundred megabytes to read: a process of their own loads them, and is forked
 into the members, while this one reads ahead as far as there are slots.

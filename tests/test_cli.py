@@ -138,6 +138,42 @@ def test_a_reader_that_goes_away_is_no_error():
     assert "BrokenPipe" not in done.stderr
 
 
+SCANS = [("scan", "--format", "jsonl", FTP), ("scan", FTP), ("channels", "--format", "csv", FTP)]
+
+
+@pytest.mark.parametrize("arguments", [*SCANS, ("protocols",), ("rules", "--format", "jsonl")])
+def test_a_full_disk_behind_standard_output_is_one_line_and_not_a_finding(arguments):
+    command = [sys.executable, "-m", "sniffer.cli", *map(str, arguments)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (2, "cleartap: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", SCANS)
+def test_a_full_disk_is_one_line_and_not_a_finding(arguments):
+    done = cleartap(*arguments, "-o", "/dev/full")
+    assert (done.returncode, done.stderr) == (2, "cleartap: No space left on device\n")
+
+
+def test_an_output_that_cannot_be_opened_is_told_before_anything_is_read(tmp_path):
+    done = cleartap("scan", "-o", tmp_path / "none" / "x", tmp_path / "missing.pcap")
+    assert (done.returncode, done.stderr) == (2, f"cleartap: {tmp_path}/none/x: No such file or directory\n")
+
+
+@pytest.mark.parametrize("command", ["scan", "channels"])
+def test_no_capture_is_written_over(tmp_path, command):
+    mine = tmp_path / "mine.pcap"
+    mine.write_bytes(FTP.read_bytes())
+    done = cleartap(command, "-o", mine, mine)
+    assert (done.returncode, done.stderr) == (2, f"cleartap: {mine}: is a capture, and is not written over\n")
+    assert mine.read_bytes() == FTP.read_bytes()
+
+
+def test_what_cannot_be_read_from_the_disk_is_one_line():
+    done = cleartap("scan", "/proc/self/mem")
+    assert (done.returncode, done.stderr) == (3, "cleartap: /proc/self/mem: Input/output error\n")
+
+
 def test_csv_of_both():
     findings = cleartap("scan", "--format", "csv", FTP).stdout.splitlines()
     assert findings[0].startswith("id,severity,rule")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sniffer.capture.frames import Reader
 
-__all__ = ["capture_set", "open_capture"]
+__all__ = ["capture_set", "is_capture", "open_capture"]
 
 _NEVER = 1 << 62
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
@@ -59,7 +59,7 @@ def capture_set(paths: Sequence[str]) -> list[str]:
     found: list[str] = []
     for path in paths:
         if path != "-" and Path(path).is_dir():
-            inside = [str(p) for p in sorted(Path(path).rglob("*")) if p.is_file() and _is_capture(p)]
+            inside = [str(p) for p in sorted(Path(path).rglob("*")) if p.is_file() and is_capture(p)]
             if not inside:
                 raise CaptureError(f"{path}: holds no capture")
             found.extend(inside)
@@ -70,7 +70,8 @@ def capture_set(paths: Sequence[str]) -> list[str]:
     return found
 
 
-def _is_capture(path: Path) -> bool:
+def is_capture(path: Path) -> bool:
+    """Whether a file can be read as a capture."""
     try:
         open_capture(path).close()
     except CaptureError:

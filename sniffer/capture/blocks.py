@@ -35,7 +35,8 @@ class Input:
     """An open capture. ``head`` is what its content begins with; ``position`` counts bytes of the file itself.
     ``place`` gives the memory for the next block where it is not to be the reader's own.
 
-    ``damage`` is set when a compressed file ends before its end or is corrupt.
+    ``damage`` is set when a compressed file ends before its end or is corrupt, and when the disk or the network gives no more.
+    CaptureError where not even the beginning can be read.
     """
 
     def __init__(self, path: str, place: Callable[[], mmap.mmap] | None = None) -> None:
@@ -47,13 +48,17 @@ class Input:
         self.damage: str | None = None
         counted = _Counted(self.raw)
         self._counted = counted
-        head = counted.peek(_HEAD)
-        stream: Source = counted
-        self.compression = next((name for magic, name in _CONTAINERS if head.startswith(magic)), None)
-        if self.compression is not None:
-            stream = _Inflated(_OPENERS[self.compression](counted), self)
-        self._stream = _Peekable(stream)
-        self.head = self._stream.peek(_HEAD)
+        try:
+            head = counted.peek(_HEAD)
+            stream: Source = counted
+            self.compression = next((name for magic, name in _CONTAINERS if head.startswith(magic)), None)
+            if self.compression is not None:
+                stream = _Inflated(_OPENERS[self.compression](counted), self)
+            self._stream = _Peekable(stream)
+            self.head = self._stream.peek(_HEAD)
+        except OSError as error:
+            self.close()
+            raise CaptureError(f"{self.name}: {error.strerror or 'cannot be read'}") from None
         # Whether more can be had at once: not so from a pipe, whose writer may be a live capture.
         self.plentiful = self.size is not None
 
@@ -62,7 +67,12 @@ class Input:
         return self._counted.position
 
     def readinto(self, buffer: memoryview) -> int:
-        return self._stream.readinto(buffer)
+        """Bytes read; 0 at the end, and where it cannot be read any further."""
+        try:
+            return self._stream.readinto(buffer)
+        except OSError as error:
+            self.damage = f"cannot be read any further ({error.strerror or type(error).__name__})"
+            return 0
 
     def close(self) -> None:
         if self.raw is not sys.stdin.buffer:

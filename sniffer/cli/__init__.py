@@ -71,6 +71,10 @@ def main(argv: list[str] | None = None) -> int:
         # The reader went away (``| head``): nothing to say, and nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
+    except OSError as error:
+        # Mostly of what is written, such as a full disk: what cannot be read is a CaptureError.
+        print(f"cleartap: {f'{error.filename}: ' if error.filename else ''}{error.strerror or type(error).__name__}", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         return 130
     return code

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from sniffer.errors import UsageError
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
@@ -112,11 +114,21 @@ def _size(path: Path) -> int:
 
 @contextmanager
 def out(arguments: argparse.Namespace) -> Iterator[TextIO]:
-    """Standard output, or the file asked for, which nobody else may read: it may hold secrets."""
+    """Standard output, or the file asked for, which nobody else may read: it may hold secrets. Opened before anything is
+    read, so that what cannot be written is known at once. UsageError where it cannot be opened, or is a capture itself.
+    """
     if not arguments.output or arguments.output == "-":
         yield sys.stdout
         return
-    handle = os.open(arguments.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    from sniffer.capture import is_capture
+
+    path = Path(arguments.output)
+    if path.is_file() and is_capture(path):
+        raise UsageError(f"{arguments.output}: is a capture, and is not written over")
+    try:
+        handle = os.open(arguments.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise UsageError(f"{arguments.output}: {error.strerror}") from None
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
         yield stream
 

@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with _reading.read(arguments) as session, _reading.out(arguments) as stream:
+    with _reading.out(arguments) as stream, _reading.read(arguments) as session:
         if arguments.format == "jsonl":
             from sniffer.outputs import jsonl, record
 

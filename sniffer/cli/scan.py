@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    command = commands.add_parser("scan", help="report what crosses in the clear in capture files", description="Read capture files, directories or '-' as one ordered set and report what crosses in the clear. Exit code: 0 nothing at or above --fail-on, 1 something, 2 wrong usage, 3 input unreadable or cut short.")
+    command = commands.add_parser("scan", help="report what crosses in the clear in capture files", description="Read capture files, directories or '-' as one ordered set and report what crosses in the clear. Exit code: 0 nothing at or above --fail-on, 1 something, 2 wrong usage or an output that cannot be written, 3 input unreadable or cut short.")
     _reading.add_input(command)
     _reading.add_output(command, ("console", "jsonl", "csv"))
     command.add_argument("--reveal", action="store_true", help="print the secrets themselves; without it nothing does")
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         from sniffer.outputs import jsonl
 
         digest = partial(jsonl.digest, reveal=arguments.reveal)
-    with _reading.read(arguments, digest) as session, _reading.out(arguments) as stream:
+    with _reading.out(arguments) as stream, _reading.read(arguments, digest) as session:
         if arguments.format == "jsonl":
             jsonl.write(session, stream)
         elif arguments.format == "csv":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
+import io
 import lzma
 import os
 import random
@@ -136,6 +138,25 @@ def test_a_cut_compressed_file_gives_what_it_holds(tmp_path, name):
     assert found == packets[: len(found)]
     assert problem
     assert len(found) > 500 or name == "bzip2"
+
+
+class Failing(io.BytesIO):
+    """A file on a disk that gives no more than its beginning."""
+
+    def readinto(self, buffer, /) -> int:
+        if self.tell() >= 600:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().readinto(memoryview(buffer)[: 600 - self.tell()])
+
+
+@pytest.mark.parametrize("make", [lambda: pcap(SAMPLE), lambda: section() + interface() + b"".join(enhanced(d, t // 1000) for t, d in SAMPLE)])
+def test_a_disk_that_fails_in_the_middle_loses_nothing_read_before(tmp_path, monkeypatch, make):
+    data = make()
+    monkeypatch.setattr("sniffer.capture.blocks._open", lambda path: Failing(data))
+    found, problem = read(tmp_path / "a")
+    assert 0 < len(found) < len(SAMPLE)
+    assert found == SAMPLE[: len(found)]
+    assert problem == f"{tmp_path}/a: cannot be read any further (Input/output error) after frame {len(found)}"
 
 
 @pytest.mark.parametrize("make", [lambda: pcap(SAMPLE), lambda: section() + interface() + b"".join(enhanced(d, t // 1000) for t, d in SAMPLE)])
