@@ -15,8 +15,12 @@ METHODS = frozenset(
     b"M-SEARCH SOURCE".split()
 )  # fmt: skip
 # Where after lost bytes a message may begin again.
-RESUME = re.compile(rb"(?:(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|PROPFIND) [^\r\n]{1,4096} HTTP/1\.[01]\r?\n|HTTP/1\.[01] [1-5][0-9]{2}[ \r])")
+_RESUMING = rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|PROPFIND) "
+RESUME = re.compile(rb"(?:" + _RESUMING + rb"[^\r\n]{1,4096} HTTP/1\.[01]\r?\n|HTTP/1\.[01] [1-5][0-9]{2}[ \r])")
 LONGEST_RESUME = 4096 + 24  # bytes, by its pattern
+# … and the beginning of a request that is not all there; of what is shorter than this nothing can be told yet.
+BEGUN = re.compile(_RESUMING + rb"[^\r\n]*\r?\Z")
+LONGEST_BEGUN = len("HTTP/1.1 200")
 
 
 def end_of_head(data: bytes, at: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from sniffer.dissectors._http_body import (
     Body,
     chunk_size,
 )
-from sniffer.dissectors._http_head import LONGEST_RESUME, RESUME
+from sniffer.dissectors._http_head import BEGUN, LONGEST_BEGUN, LONGEST_RESUME, RESUME
 from sniffer.dissectors._http_probe import request_line
 from sniffer.dissectors._http_sent import Sent
 from sniffer.dissectors._spec import Match
@@ -130,10 +130,12 @@ class Steps:
         return len(data)
 
     def _lost(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        """Find where a message begins again."""
+        """Find where a message begins again, also one of which only the beginning has come."""
         found = RESUME.search(data, at)
         if found is None:
-            return len(data)
+            line = max(at, data.rfind(b"\n") + 1, len(data) - LONGEST_RESUME)
+            begun = BEGUN.search(data, line)
+            return begun.start() if begun is not None else max(at, len(data) - LONGEST_BEGUN)
         way.mode = HEAD
         return found.start()
 

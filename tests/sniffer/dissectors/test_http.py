@@ -314,6 +314,13 @@ def test_lost_bytes_of_a_body_without_a_length():
     assert content(drive(SPEC, [client(POSTED + FORM_BODY), Gap(Side.SERVER, 40), server(OK)])) == [("request body", FORM_BODY.encode())]
 
 
+@pytest.mark.parametrize("cut", [None, 1, 3, 11, 40])
+def test_a_message_that_begins_in_pieces_after_lost_bytes(cut):
+    late = get(f"Authorization: {basic('a', 'b')}")
+    script = [client(get()), server("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nxx"), Gap(Side.CLIENT, 50), client("rest of a body" + late), Gap(Side.SERVER, 20000), server("GET it over HTTP/2 now" + OK)]
+    assert [x[1:3] for x in logins(drive(SPEC, script, cut=cut))] == [("a", "b")]
+
+
 def test_a_body_without_a_length_is_bounded():
     script = [client(POSTED + "x=" + "y" * MAX_OPEN), client(get(f"Authorization: {basic('a', 'b')}")), server(OK)]
     for cut in (None, 1460):
