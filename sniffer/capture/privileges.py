@@ -12,7 +12,6 @@ from sniffer.errors import CleartapError
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 3, 4, 23, 24
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
-CAP_NET_RAW = 13
 # Who to become when started as root: an account of our own where the package made one.
 USERS = ("cleartap", "nobody")
 _TASKS = Path("/proc/self/task")

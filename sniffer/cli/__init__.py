@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # They import what is heavy only when they run, so that --help answers at once.
 COMMANDS = ("scan", "channels", "watch", "state", "doctor", "protocols", "rules")
 
-EXIT_CLEAN, EXIT_FOUND, EXIT_USAGE, EXIT_UNREADABLE = 0, 1, 2, 3
+EXIT_USAGE, EXIT_UNREADABLE = 2, 3  # 1: something was found
 
 
 class _Version(argparse.Action):

@@ -22,7 +22,3 @@ class Cumulative:
         if before is None or any(new < old for new, old in zip(now, before, strict=True)):
             return now
         return tuple(new - old for new, old in zip(now, before, strict=True))
-
-    def restart(self, source: Hashable) -> None:
-        """The source begins again at 0; said outright where it could pass its old totals before it is next heard."""
-        self._last.pop(source, None)

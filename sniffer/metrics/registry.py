@@ -140,14 +140,6 @@ class Metrics:
             self._series.add("capture_bytes_total", (label,), grown[1])
             self._series.add("capture_dropped_packets_total", (label, "kernel"), grown[2])
 
-    def reopened(self, interface: str, *, worker: int = 0) -> None:
-        """A source counts from 0 again and its flows are gone: to be called when a worker was started anew."""
-        with self._lock:
-            key = (self._series.named(interface, INTERFACE), worker)
-            self._totals.restart(key)
-            self._active.pop(key, None)
-            self._series.at("flows_active")[()] = sum(self._active.values())
-
     def ended(self, interface: str, *, worker: int = 0) -> None:
         """A worker is gone, and its flows with it; its counters may go on where they were when it comes back."""
         with self._lock:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Slack's bounds: 50 blocks a message, 3000 characters a text, 10 fields of 2000 a section. Three blocks an item and a heading.
 MAX_ITEMS = 16
-MAX_BLOCKS, MAX_TEXT, MAX_FIELD, MAX_FIELDS = 50, 3000, 2000, 10
+MAX_TEXT, MAX_FIELD, MAX_FIELDS = 3000, 2000, 10
 MAX_FALLBACK = 3000
 _MARK = {"critical": "🟥", "high": "🟧", "medium": "🟨", "low": "🟦", "info": "⬜"}
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

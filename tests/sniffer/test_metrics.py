@@ -143,7 +143,7 @@ def test_a_report_is_counted():
     assert {p: n for (p,), n in found["cleartap_anomalies_total"].items() if n} == {"http": 2, "other": 1}
     assert found["cleartap_capture_last_packet_timestamp_seconds"][("eth0",)] == 3
     assert found["cleartap_capture_packets_total"][("eth0",)] == 0  # counted by capture() alone
-    metrics.reopened("eth0", worker=0)
+    metrics.ended("eth0", worker=0)
     assert value(metrics, "flows_active") == 5
     metrics.ended("eth0", worker=1)
     metrics.ended("eth0", worker=7)
@@ -158,14 +158,12 @@ def test_capture_counters_of_workers_that_begin_again():
     assert value(metrics, "capture_packets_total", "eth0") == 200
     metrics.capture("eth0", 10, 100, 0, worker=0)  # smaller: opened again
     assert value(metrics, "capture_packets_total", "eth0") == 210
-    metrics.reopened("eth0", worker=1)
-    metrics.capture("eth0", 60, 600, 0, worker=1)  # more than before, and yet from 0
     metrics.capture("eth0", 60, 600, 0, worker=2)
     metrics.capture("eth0", 5, 650, 1, worker=2)  # one count alone is smaller: all are from 0
     metrics.lost("eth0", "worker", 4)
     found = metrics.snapshot()
-    assert found["cleartap_capture_packets_total"][("eth0",)] == 270 + 65
-    assert found["cleartap_capture_bytes_total"][("eth0",)] == 2700 + 1250
+    assert found["cleartap_capture_packets_total"][("eth0",)] == 210 + 65
+    assert found["cleartap_capture_bytes_total"][("eth0",)] == 2100 + 1250
     assert {r: n for (_, r), n in found["cleartap_capture_dropped_packets_total"].items()} == {"kernel": 4, "shed": 0, "worker": 4}
 
 
