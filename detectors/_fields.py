@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from detectors import _calls
+from detectors import _calls, _devices
 from detectors._media import Media
 from detectors._names import MAX_NAME
 from sniffer.secret import decode
@@ -65,11 +65,16 @@ def _unquote(data: bytes) -> str:
 MISLABELLED = {b"{": Media.JSON, b"[": Media.JSON, b"<": Media.XML}
 
 
+_BLANK = b" \t\r\n\0"  # programs in C count the end of their string in
+
+
 def _form(data: bytes, hits: list[int]) -> Iterator[Field]:
     if (really := MISLABELLED.get(data.lstrip()[:1])) and b"=" not in data[:2]:
         yield from _READERS[really](data, hits)
         return
-    for pair in data.strip().split(b"&", MAX_FIELDS):
+    for login in _devices.logins(data):
+        yield from _called(login, _CALLED)
+    for pair in data.strip(_BLANK).split(b"&", MAX_FIELDS):
         name, equals, value = pair.partition(b"=")
         if equals and 0 < len(name) <= 3 * MAX_NAME and len(value) <= 3 * _MAX_VALUE:
             text = _unquote(value)
@@ -92,7 +97,8 @@ def _loads(text: str | bytes) -> object:
 def _json(data: bytes, hits: list[int]) -> Iterator[Field]:
     if len(data) <= MAX_WHOLE:
         try:
-            yield from _walk(_loads(data), 0)
+            top = _loads(data)
+            yield from _nested(top, 1) if isinstance(top, str) else _walk(top, 0)  # scripts encode twice
         except (ValueError, RecursionError):
             pass
         else:
@@ -146,6 +152,10 @@ def _inner(name: str, value: str, scope: int, depth: int) -> Iterator[Field]:
 
 
 _PAIR = re.compile(rb'"([^"\\\x00-\x1f]{1,64})"\s{0,8}:\s{0,8}(?:"((?:[^"\\]|\\.){0,512}+)"|(-?\d{1,32})(?![\d.]))')
+# As scripts print their own objects: in single quotes, names in none.
+_LOOSE = re.compile(
+    rb"[{,\s](?:'([^'\\\x00-\x1f]{1,64})'|([A-Za-z_]\w{0,63}))\s{0,8}:\s{0,8}(?:'((?:[^'\\]|\\.){0,512}+)'|\"((?:[^\"\\]|\\.){0,512}+)\")"
+)
 
 
 def _near(data: bytes, hits: list[int]) -> Iterator[Field]:
@@ -156,6 +166,8 @@ def _near(data: bytes, hits: list[int]) -> Iterator[Field]:
         start, done = max(done, hit - _NEAR), hit + _NEAR
         for name, text, number in _PAIR.findall(data[start:done]):
             yield Field(decode(name), decode(number) if number else _unescape(text), scope, not number)
+        if len(data) <= MAX_WHOLE:
+            yield from (Field(decode(quoted or bare), _unescape(one or two), scope) for quoted, bare, one, two in _LOOSE.findall(data[start:done]))
 
 
 def _unescape(text: bytes) -> str:
@@ -167,9 +179,11 @@ def _unescape(text: bytes) -> str:
     return decode(text)
 
 
+_NAMED = r"\s([A-Za-z_][\w:.-]{0,95})\s?=\s?(?:\"([^\"<]{0,2048})\"|'([^'<]{0,2048})')"
+_ATTRIBUTE = re.compile(_NAMED)  # also of an element that ends at once, or is the last before the end of another
 _LEAF = re.compile(
     r"<([A-Za-z_][\w:.-]{0,95})((?:\s[^<>]{0,512})?)>\s{0,64}(?:<!\[CDATA\[(.{0,2048}?)\]\]>\s{0,64}|([^<]{0,2048}))</"
-    r"|\s([A-Za-z_][\w:.-]{0,95})\s?=\s?(?:\"([^\"<]{0,2048})\"|'([^'<]{0,2048})')",
+    rf"|{_NAMED}",
     re.S,
 )
 _MEMBER = re.compile(r"<name>\s*([\w.-]{1,95})\s*</name>\s*<value>\s*(?:<string>)?([^<]{0,2048})<")
@@ -188,8 +202,10 @@ def _xml(data: bytes, hits: list[int]) -> Iterator[Field]:
             tag, attributes, cdata, plain, name, double, single = match.groups()
             if not tag:
                 yield Field(name, html.unescape(double or single or ""), scope)
-            elif "PasswordDigest" not in attributes:  # WS-Security: a hash with nonce, no password
-                yield Field(tag, cdata if cdata is not None else html.unescape(plain or ""), scope)
+            else:
+                if "PasswordDigest" not in attributes:  # WS-Security: a hash with nonce, no password
+                    yield Field(tag, cdata if cdata is not None else html.unescape(plain or ""), scope)
+                yield from (Field(n, html.unescape(d or s), scope) for n, d, s in _ATTRIBUTE.findall(attributes))
 
 
 def _called(login: _calls.Login, scope: int) -> Iterator[Field]:

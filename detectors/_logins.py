@@ -8,7 +8,7 @@ from detectors import _jwt
 from detectors._fields import MISLABELLED, Field
 from detectors._look import Look
 from detectors._media import Media
-from detectors._names import UNSURE_USER, Name, classify, token_kind, user_rank
+from detectors._names import UNSURE_USER, Name, classify, says_who, token_kind, user_rank
 from detectors._protocol import credential_rule, display, title_for, token_rule
 from detectors._severity import confidence, of_secret
 from detectors._values import is_label, is_password, is_token, is_word
@@ -25,6 +25,9 @@ _MAX_USER = 256
 _NEIGHBOURS = 64  # fields looked at on each side for the user, where a document is flat
 _LEAST_TOKEN, _LEAST_SECRET = 16, 8
 _PINS = ("pin", "pincode")
+_NO_USERS = (Name.PASSWORD, Name.WEAK_PASSWORD)
+_NOT_BEFORE = (*_NO_USERS, Name.TOKEN, Name.CARD, Name.SSN)
+_MAX_TYPED_USER = 64
 
 
 def find(look: Look, fields: list[Field]) -> set[str]:
@@ -61,9 +64,12 @@ def _password(look: Look, fields: list[Field], place: int, said: Name) -> str | 
     if not is_password(field.value):
         return None
     typed = not look.from_server and look.media in _TYPED  # Drupal's login is ``name`` and ``pass``
-    user = user_of(fields, place, sure=said is Name.WEAK_PASSWORD and not typed)
+    sure = said is Name.WEAK_PASSWORD and not typed
+    user = user_of(fields, place, sure=sure)
     if not _believed(look, field, said, user):
         return None
+    if user is None and not look.from_server:
+        user = user_of(fields, place) if sure else _before(fields, place) if typed else None
     pin = field.name.casefold().rpartition("_")[2] in _PINS
     if look.new(credential_rule(look.context), field.value):
         look.found.append(_candidate(look, field, user, "pin" if pin else "password"))
@@ -99,9 +105,21 @@ def user_of(fields: list[Field], place: int, *, sure: bool = False) -> str | Non
         rank = user_rank(field.name) if at != place else None
         if rank is None or not 0 < len(field.value) <= _MAX_USER or (rank >= UNSURE_USER and (sure or field.scope != scope)):
             continue
+        if classify(field.name) in _NO_USERS:
+            continue  # ``user[password_confirmation]``
         found = (field.value.strip().casefold() in BUTTONS, field.scope != scope, rank, abs(at - place), field.value)
         best = found if best is None else min(best, found)
     return best[4] if best else None
+
+
+def _before(fields: list[Field], place: int) -> str | None:
+    """The user in a form whose names are of its own making: people are asked who they are just before the password."""
+    field = fields[place - 1] if place else None
+    if field is None or field.scope != fields[place].scope or classify(field.name) in _NOT_BEFORE or not says_who(field.name):
+        return None
+    value = field.value.strip()
+    typed = 0 < len(value) <= _MAX_TYPED_USER and value.isprintable() and value.casefold() not in BUTTONS and not is_token(value, _LEAST_TOKEN)
+    return field.value if typed and is_password(value) else None
 
 
 def _candidate(look: Look, field: Field, user: str | None, kind: str) -> Candidate:

@@ -12,6 +12,13 @@ from detectors.rules import names
 MAX_NAME = 96
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BREAK = re.compile(r"[\W_]+")
+# What is written as one word with the one that matters: ``adminpwd``, ``ssousername``, ``passwordfld``; short ones only after words that go with them.
+_COMPOUND = re.compile(
+    r"(\w*?)(password|passwd|passwrd|passwort|passphrase|pwd|username|userid|loginname|loginid|email)(?:field|fld|input|box|text|txt|value|val)?\Z"
+    r"|(user|usr|login|admin|adm|auth|member|mem|account|acct|acc|customer|cust|client|db|sql|ftp|ssh|smtp|pop|imap|mail|email|cms|web|wp|root|sys|my|your|reg"
+    r"|txt|str|frm|form|tb|tf|wifi|wlan|wpa|proxy|guest|host|site|net|vpn|ppp|pppoe|sip|[a-z])(user|usr|login|pass|pw|psw)\Z"
+    r"|(new|old|cur|conf|re)(pass|pw|psw)\Z"
+)
 # Where frameworks set a field's own name off from the path to it: ``ctl00$Main$UserName``, ``form:user``, ``LoginForm[username]``.
 _PATH = re.compile(r"[$:]")
 _STEPS = re.compile(r"[$:.\[\]]+")
@@ -41,7 +48,13 @@ def words(name: str) -> tuple[str, ...]:
     Digits at the end of a word go: ``password2`` is a password.
     """
     parts = _BREAK.split(_CAMEL.sub(" ", name[-MAX_NAME:]))
-    return tuple(w for w in (p.casefold().rstrip("0123456789") for p in parts) if w)
+    return tuple(w for p in parts for w in _apart(p.casefold().rstrip("0123456789")) if w)
+
+
+def _apart(word: str) -> tuple[str | None, ...]:
+    """The words in a compound, without the kind of control."""
+    found = _COMPOUND.match(word)
+    return found.groups() if found else (word,)
 
 
 @lru_cache(8192)
@@ -69,8 +82,10 @@ def _bare(parts: tuple[str, ...]) -> tuple[str, ...]:
 def _password(parts: tuple[str, ...]) -> Name | None:
     joined = "".join(parts)
     strong = joined in names.PASSWORD or not names.PASSWORD.isdisjoint(parts)
+    if joined in names.WEAK_PASSWORD:
+        return Name.WEAK_PASSWORD
     if not strong and names.WEAK_PASSWORD.isdisjoint(parts):
-        return None
+        return Name.PASSWORD if parts[-3:] == ("pre", "shared", "key") else None
     if joined not in names.PASSWORD and not names.ABOUT_PASSWORD.isdisjoint(parts):
         return None
     if strong or {"user", "pass"} <= set(parts) or {"db", "pass"} <= set(parts):
@@ -107,13 +122,25 @@ def user_rank(name: str) -> int | None:
     joined = "".join(parts)
     if joined in _RANK:
         return _RANK[joined]
-    steps = [step for step in _STEPS.split(name) if step]
-    own = user_rank(steps[-1]) if len(steps) > 1 else None
-    if own is not None and own < UNSURE_USER:
-        return own
+    steps = [step for step in _STEPS.split(name) if step and not step.isdigit()]
+    if len(steps) > 1:
+        own = user_rank(steps[-1])
+        if own is None or own < UNSURE_USER:
+            return own  # in ``user[remember_me]`` only the path speaks of a user
     if not parts or len(parts) > 4:
         return None
     if not names.ABOUT_USER.isdisjoint(parts):
         return None
     ranks = [_RANK[p] for p in parts if p in _RANK]
     return min(ranks) + 1 if ranks else None
+
+
+@lru_cache(8192)
+def says_who(name: str) -> bool:
+    """Whether a name that is no known one of users' ends like one."""
+    parts = words(name)
+    if not parts or not names.ABOUT_USER.isdisjoint(parts) or not names.WHAT_STARTS.isdisjoint(parts):
+        return False
+    end = next((end for end in names.WHO_ENDS if parts[-1].endswith(end)), None)
+    start = parts[-1].removesuffix(end or "")
+    return end is not None and start not in names.ABOUT_USER and start not in names.WHAT_STARTS

@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from detectors import Detector, _files, _logins, _payment, _persons, _shapes, _urls
 from detectors._calls import calls
+from detectors._devices import unusual
 from detectors._fields import fields, unquoted
 from detectors._look import Look
 from detectors._media import STRUCTURED, Media, as_utf8, by_look, by_type, is_plain_form
@@ -35,7 +36,7 @@ def _look(event: Content, context: Context) -> Iterable[Candidate]:
         if text.find(b"%") >= 0:
             text = unquote_to_bytes(text)
     hits = scan(text)
-    unnamed = not event.span.side and (unquoted(data) if told is Media.MULTIPART else calls(data))
+    unnamed = not event.span.side and (unquoted(data) if told is Media.MULTIPART else calls(data) or (told is Media.FORM and event.where == "request body" and unusual(data)))
     if not hits and not unnamed and (not event.name or told is Media.FORM):
         return ()
     return _confirm(event, context, told, data, text, hits, unnamed=unnamed)

@@ -5,10 +5,11 @@ from __future__ import annotations
 # Names of fields that are worth parsing the message for, caseless. Short ones carry the delimiter that ends a name.
 LOGIN_KEYS = (
     r"passw", r"passphrase", r"passcode", r"pwd[\"'=:\]>%\s,]", r"pass[\"'=:\]>%,]", r"pass%5D", r"userpass",
-    r"(?:^|[^a-z])pw[\"'=:\]]", r"(?:^|[^a-z])psw[\"'=:\]]", r"pswd", r"(?:^|[^a-z])pin[\"'=:\]>]", r"(?:^|[^a-z])pincode", r"(?:^|[^a-z])psk[\"'=:\]>]",
-    r"kennwort", r"contrase", r"(?:^|[^a-z])senha", r"wachtwoord", r"(?:^|[^a-z])heslo", r"haslo", r"requirepass", r"mot_?de_?passe",
+    r"pw[\"'=:\]>]", r"p(?:sw|ws|sd)[\"'=:\]>]", r"pswd", r"pass_?key[\"'=:\]>]", r"loginpas=", r"userident[\"'=:\]]", r"pre_?shared_?key", r"wpa_?(?:psk|key)", r"(?:^|[^a-z])pin[\"'=:\]>]", r"(?:^|[^a-z])pincode", r"(?:^|[^a-z])psk[\"'=:\]>]",
+    r"kennwort", r"contrase", r"senha[\"'=:\]>]", r"wachtwoord", r"heslo[\"'=:\]>]", r"haslo", r"requirepass", r"mot_?de_?passe",
     r"(?:^|[^a-z])mdp[\"'=:\]]", r"parola[\"'=:\]]", r"sifre[\"'=:\]]", r"getusersblogs", r"masterauth",
-    r"salasana", r"jelszo", r"lozinka", r"passord", r"adgangskode", r"(?:^|[^a-z])clave[\"'=:\]>]", r"kodeord",
+    r"salasana", r"jelszo", r"lozinka", r"passord", r"adgangskode", r"clave[\"'=:\]>]", r"kodeord",
+    r"geslo[\"'=:\]>]", r"parool", r"parole?[\"'=:\]>]", r"(?:^|[^a-z])mima[\"'=:\]>]", r"mat_?khau", r"kata_?sandi", r"slaptazodis",
     # In UTF-8; letters beyond ASCII are matched as they stand, so capitals are spelt out.
     r"l(?:\xc3\xb6|o)senord", r"\xc5\x9fifre", r"(?:\xd0\xbf|\xd0\x9f)\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c", r"\xe5\xaf\x86\xe7[\xa0\xa2]",
     r"\xeb\xb9\x84\xeb\xb0\x80\xeb\xb2\x88\xed\x98\xb8", r"has\xc5\x82o", r"parol\xc4\x83[\"'=:\]]",

@@ -12,12 +12,13 @@ PASSWORD = frozenset(
         "oldpassword", "newpassword", "currentpassword", "passwordconfirm", "confirmpassword", "passwordconfirmation",
         "repassword", "kennwort", "contrasena", "contraseña", "senha", "wachtwoord", "heslo", "haslo", "hasło", "parola", "parolă", "kodeord", "密碼",
         "sifre", "şifre", "lozinka", "jelszo", "jelszó", "salasana", "losenord", "lösenord", "passord", "adgangskode",
-        "motdepasse", "mdp", "пароль", "密码", "パスワード", "비밀번호", "requirepass", "masterauth",
+        "contrasenia", "geslo", "parool", "matkhau", "katasandi", "slaptazodis", "loginpas", "userident", "hiddenpassword", "passwordfield", "passwordinput", "inputpass",
+        "wpapsk", "wpakey", "keypassphrase", "newkeypassphrase", "motdepasse", "mdp", "пароль", "密码", "パスワード", "비밀번호", "requirepass", "masterauth",
     }
 )  # fmt: skip
 
 # Short names that are also ordinary words: they need a user beside them, or the client's side of a form.
-WEAK_PASSWORD = frozenset({"pass", "pw", "psw", "pin", "pincode", "psk", "clave", "wpa", "passkey"})
+WEAK_PASSWORD = frozenset({"pass", "pw", "psw", "pws", "psd", "pin", "pincode", "psk", "clave", "wpa", "passkey", "parol", "parole", "mima"})
 
 # Words beside a password word that turn the field into something about a password.
 ABOUT_PASSWORD = frozenset(
@@ -32,7 +33,7 @@ ABOUT_PASSWORD = frozenset(
         "button", "btn", "input", "selector", "element", "manager", "protected", "less", "requirements", "description",
         "char", "chars", "prompt", "change", "recovery", "question", "weak", "strong", "validation", "valid", "invalid",
         "match", "mismatch", "warning", "info", "tip", "tooltip", "caption", "header", "heading", "autocomplete", "port",
-        "through", "by", "rate", "fail", "hash", "hashed", "encrypted", "digest", "provider", "source", "key",
+        "through", "by", "rate", "fail", "hash", "hashed", "encrypted", "digest", "provider", "source", "key", "lost", "save",
     }
 )  # fmt: skip
 
@@ -43,20 +44,33 @@ USER = (
     "usuario", "utilisateur", "gebruikersnaam", "utente", "nomeutente", "identifiant", "kullanici", "kullaniciadi", "brukernavn",
     "anvandarnamn", "uzivatel", "uzytkownik", "korisnik", "felhasznalo", "логин", "用户名", "un", "loginfmt", "logonid",
     "logonname", "pseudo", "acsuser", "email", "mail", "emailaddress", "useremail", "account", "accountname",
-    "acct", "member", "memberid", "customerid", "uid", "sam", "upn", "phone", "mobile", "msisdn", "name", "nombre", "nome", "nom", "id", "client",
+    "acct", "member", "memberid", "customerid", "uid", "sam", "upn", "phone", "mobile", "msisdn",
+    "loginuse", "loginmail", "domainusername", "formusername", "formloginname", "unickname", "screename", "acctname", "membername", "alias", "signin", "uin", "usercode", "nutzer", "nutzername", "gebruiker",
+    "utilizator", "bruker", "anvandare", "uporabnik", "kayttaja", "kayttajatunnus", "tunnus", "felhasznalonev", "kasutaja", "vartotojas", "taikhoan",
+    "yonghuming", "xuehao", "correo", "courriel", "cedula", "employeeid", "empno", "studentid", "stuid", "netid", "customernumber", "customerno",
+    "kundennummer", "kontonummer", "binddn", "sessionkey", "nev", "ten", "nm", "name", "nombre", "nome", "nom", "id", "client",
 )  # fmt: skip
 # What buttons of login forms are labelled: ``login=Login`` sends no user where ``email=…`` stands beside it.
 BUTTONS = frozenset(
     {
         "login", "log in", "log-in", "logon", "log on", "sign in", "signin", "sign-in", "sign on", "submit", "go", "ok", "enter", "1", "true", "yes",
-        "on", "anmelden", "einloggen", "connexion", "se connecter", "entrar", "ingresar", "iniciar sesión", "accedi", "inloggen", "zaloguj", "giriş",
+        "on", "let me in...", "anmelden", "einloggen", "connexion", "se connecter", "entrar", "ingresar", "iniciar sesión", "accedi", "inloggen", "zaloguj", "giriş",
         "войти", "登录", "ログイン", "로그인",
     }
 )  # fmt: skip
 # Words beside a user word that turn the field into something about a user.
 ABOUT_USER = frozenset({"agent", "type", "role", "group", "status", "action", "url", "redirect", "btn", "button", "submit",
                         "attempt", "count", "time", "at", "date", "referrer", "form", "token", "csrf", "lang", "locale",
-                        "full", "first", "last", "display", "client", "app", "application", "page", "mode", "flow"})  # fmt: skip
+                        "full", "first", "last", "display", "client", "app", "application", "page", "mode", "flow",
+                        "remember", "keep", "stay", "save", "auto", "captcha", "verify", "tz", "timezone", "theme", "ip", "domain", "realm", "host", "list",
+                        "search", "level", "terms", "agree", "country", "city", "zip", "gender", "language", "website", "company", "timeout", "method"})  # fmt: skip
+
+# What the name of a field ends in that says who, in a form of which no name is known (``sno``, ``regname``, ``useremailid``) …
+WHO_ENDS = ("user", "usr", "login", "name", "mail", "id", "no", "nr", "num", "number", "nummer", "code", "account", "nick")
+# … and what stands before that where it says what, not who (with the words about users).
+WHAT_STARTS = frozenset({"session", "sess", "device", "dev", "file", "db", "database", "server", "site", "menu", "product", "item", "tenant", "org", "u", "gu", "uu",
+                         "ss", "event", "request", "req", "node", "object", "obj", "zone", "area", "country", "zip", "post", "error", "err", "status", "serial", "port",
+                         "hidden", "field", "frm", "view", "build", "model", "table", "graph", "trans", "key", "var", "func", "cmd", "pass", "middle", "sur"})  # fmt: skip
 
 # Exact sequences of words that name a bearer secret, and what to call it.
 TOKENS: dict[tuple[str, ...], str] = {

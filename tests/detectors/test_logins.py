@@ -80,6 +80,77 @@ def test_forms_of_products_and_frameworks(look: Look, data: str, user: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("data", "user"),
+    [
+        ("user%5Blogin%5D=alice&user%5Bpassword%5D=hunter2&user%5Bremember_me%5D=0", "alice"),
+        ("user%5Bemail%5D=a%40example.org&user%5Bpassword%5D=hunter2&user%5Bpassword_confirmation%5D=hunter2", "a@example.org"),
+        ("mail=alice&user_pass=hunter2&user_pass_again=hunter2", "alice"), ("form%3Auser%3A0=alice&form%3Apwd=hunter2&form%3Ajdt=Login", "alice"),
+    ],
+)  # fmt: skip
+def test_a_user_is_not_what_only_stands_under_the_path_of_one(look: Look, data: str, user: str) -> None:
+    assert [(c.username, c.secret.reveal()) for c in look(data, FORM)] == [(user, "hunter2")]
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [
+        ("usernamefld", "passwordfld"), ("adminuser", "adminpwd"), ("ssousername", "password"), ("txtuser", "txtpass"), ("userid", "userpw"), ("loginuse", "loginpas"),
+        ("user", "pws"), ("username", "psd"), ("user", "userident"), ("uname", "hiddenPassword"), ("userName", "passKey"), ("txtLogin", "txtSenha"), ("usernameField", "passwordField"),
+        ("session_key", "session_password"), ("nutzername", "passwort"), ("uporabnik", "geslo"), ("kundennummer", "pin"), ("sno", "pwd"), ("regname", "regpass"),
+        ("useremailid", "passwrd"), ("imapuser", "pass"), ("SSID_user", "NewPreSharedKey"),
+    ],
+)  # fmt: skip
+def test_names_written_together_with_other_words(look: Look, user: str, password: str) -> None:
+    (found,) = [c for c in look(f"lang=en&{user}=alice&{password}=hunter2&autologin=1&go=Go", FORM) if c.rule.id == "credential/http"]
+    assert (found.username, found.secret.reveal()) == ("alice", "hunter2")
+
+
+@pytest.mark.parametrize("before", ["action=login", "lang=en", "sessionid=17", "form_id=f7", "ssid=home", "cardnumber=4929420573595709", "next=%2F", "sid=q83hf7kd2wzm4x9cb1vr", "client_no=", "no=OK"])
+def test_no_user_is_made_of_what_stands_before_a_password(look: Look, before: str) -> None:
+    (found,) = [c for c in look(f"{before}&password=hunter2", FORM) if c.rule.id == "credential/http"]
+    assert found.username is None
+
+
+@pytest.mark.parametrize("data", ["forgotpassword=1&user=alice", "showpwd=yes1&user=alice", "compass=north1&user=bob", "bypass=cache1&user=bob", "lostpassword=x1&user=bob", "u=alice&p=12", "post=1&p=hunter2", "aa=1&ab=2"])
+def test_compounds_that_are_no_passwords(look: Look, data: str) -> None:
+    assert not look(data, FORM)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "u=alice&p=hunter2&do=login", "do=login&u=alice&sectok=x&p=hunter2", "aa=YWxpY2U%3D&ab=aHVudGVyMg==", "group_id=&login_authorization=YWxpY2U6aHVudGVyMg%3D%3D&x=",
+        "username=alice&password=hunter2\0",
+    ],
+)  # fmt: skip
+def test_forms_of_routers_and_scripts(look: Look, data: str) -> None:
+    assert [(c.mechanism, c.username, c.secret.reveal()) for c in look(data, FORM)] == [("form", "alice", "hunter2")]
+
+
+def test_letters_for_user_and_password_count_in_what_is_posted_alone(look: Look) -> None:
+    assert not look("u=alice&p=hunter2", FORM, where="query string")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '<RIBCL VERSION="2.0"><LOGIN USER_LOGIN="alice" PASSWORD="hunter2"></LOGIN></RIBCL>', '<a><login username="alice" password="hunter2"/></a>',
+        "<a><nv user='alice'/><nv pwd='hunter2'/></a>",
+    ],
+)  # fmt: skip
+def test_attributes_of_the_last_element(look: Look, data: str) -> None:
+    assert [(c.username, c.secret.reveal()) for c in look(data, XML)] == [("alice", "hunter2")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["{'username':'alice','password':'hunter2'}", "{username: \"alice\", password: 'hunter2'}", r'"{\"username\":\"alice\",\"password\":\"hunter2\"}"', '{"name":"alice","pass":"hunter2"}'],
+)
+def test_json_as_scripts_write_it(look: Look, data: str) -> None:
+    assert [(c.username, c.secret.reveal()) for c in look(data, JSON)] == [("alice", "hunter2")]
+
+
+@pytest.mark.parametrize(
     ("data", "media", "mechanism"),
     [
         ('{"username":"alice","password":"hunter2"}', FORM, "json body"),
