@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from sniffer.dissectors._mysql_result import lenenc
 from sniffer.dissectors._ntlmssp import Exchange
 from sniffer.errors import Malformed
-from sniffer.events import Anomaly, ChallengeResponse, Crack, Done, Event, Greeting, Login, Outcome, Side, Span, Upgrade
+from sniffer.events import Anomaly, ChallengeResponse, Crack, Event, Greeting, Login, Outcome, Side, Span, Upgrade
 from sniffer.secret import Secret, decode
 
 CLIENT_CONNECT_WITH_DB, CLIENT_COMPRESS, CLIENT_PROTOCOL_41, CLIENT_SSL = 0x8, 0x20, 0x200, 0x800
@@ -15,14 +16,18 @@ _NATIVE, _OLD, _CLEAR, _SHA2, _SHA256 = "mysql_native_password", "mysql_old_pass
 _CLEARTEXT = frozenset((_CLEAR, "dialog", "authentication_pam"))
 _TOKENS = frozenset(("authentication_windows_client", "auth_gssapi_client", "authentication_kerberos_client"))
 _SASL = "authentication_ldap_sasl_client"
-# Errors after the password was found right: no access to the database, no such database.
-_RIGHT = frozenset((b"\x14\x04", b"\x19\x04"))
+# Errors after the password was found right (MySQL's and MariaDB's error reference): no access to the database, no such database,
+# the user's connections used up (both ways of counting), and an expired password that the client cannot be asked to change.
+_RIGHT = frozenset(code.to_bytes(2, "little") for code in (1044, 1049, 1203, 1226, 1862))
+# What RSA makes of a password is as long as the server's key.
+_RSA = frozenset((128, 256, 384, 512))
+_KNOWN_PRODUCTS = ("MariaDB", "TiDB", "Vitess", "OceanBase", "ClickHouse", "StarRocks", "Doris")
 
 
 class Authentication:
     """Who logs in and by what proof, from the greeting on, and again at each COM_CHANGE_USER."""
 
-    __slots__ = ("_compressed", "_expects", "_flags", "_login", "_ntlm", "_plugin", "_salt", "_stage", "_user")
+    __slots__ = ("_expects", "_flags", "_login", "_ntlm", "_plugin", "_salt", "_server", "_stage", "_user", "coding")
 
     def __init__(self) -> None:
         self._stage = "greeting"  # greeting, login, auth
@@ -30,15 +35,21 @@ class Authentication:
         self._plugin = ""
         self._user: str | None = None
         self._login: Login | ChallengeResponse | None = None
-        self._flags = CLIENT_SECURE  # the client's, as far as COM_CHANGE_USER needs them
+        self._flags = CLIENT_SECURE | CLIENT_PLUGIN_AUTH  # the client's, as far as COM_CHANGE_USER needs them
         self._ntlm = Exchange()
         self._expects = ""  # what the next client packet of the authentication is
-        self._compressed = False  # what follows the login
+        self._server: int | None = None  # the server's flags
+        self.coding = ""  # of what follows the login
 
     @property
     def greeted(self) -> bool:
         """Whether anything of it was seen."""
         return self._stage != "greeting"
+
+    @property
+    def asked(self) -> bool:
+        """Whether the client has said who it is."""
+        return self._stage == "auth"
 
     def settle(self, outcome: Outcome) -> list[Event]:
         """The login whose verdict this is, if one waits for it."""
@@ -64,6 +75,7 @@ class Authentication:
         """COM_CHANGE_USER: another user, by the last salt."""
         flags = self._flags & (CLIENT_SECURE | CLIENT_PLUGIN_AUTH) | CLIENT_CONNECT_WITH_DB
         self._stage = "auth"
+        self._expects = ""
         self._user_and_secret(body, 1, flags, at, events, charset=2)
 
     def _handshake_response(self, body: bytes, at: int, answered: int, events: list[Event]) -> None:
@@ -75,11 +87,12 @@ class Authentication:
             return
         if len(body) < 32:
             raise Malformed("a MySQL handshake response cut short")
-        if flags & CLIENT_SSL and len(body) == 32:
+        if flags & CLIENT_SSL and len(body) == 32:  # no user follows: the request for TLS
             events.append(Upgrade(span=Span(Side.CLIENT, at, at + 32), to="tls", status="asked"))
             events.append(Upgrade(span=Span(Side.CLIENT, at, at + 32), to="tls", status="granted", resume=(at + 32, answered)))
             return
-        self._compressed = bool(flags & (CLIENT_COMPRESS | CLIENT_ZSTD))
+        both = flags if self._server is None else flags & self._server
+        self.coding = "deflate" if both & CLIENT_COMPRESS else "zstd" if both & CLIENT_ZSTD else ""
         self._user_and_secret(body, 32, flags, at, events)
         self._stage = "auth"
 
@@ -128,14 +141,15 @@ class Authentication:
 
     def _proof(self, secret: bytes, at: int, events: list[Event]) -> None:
         """What the client sent to prove itself, by the plugin in force."""
-        if not secret:
-            return
+        if not secret.strip(b"\0"):
+            return  # no password
         span = Span(Side.CLIENT, at, at + len(secret))
         events += self.settle(Outcome.UNKNOWN)
-        if self._plugin in _CLEARTEXT or (self._plugin == _SHA256 and len(secret) > 1 and secret.endswith(b"\0")):
+        if self._plugin in _CLEARTEXT or (self._plugin == _SHA256 and secret.endswith(b"\0") and len(secret) not in _RSA):
             self._login = self._clear(secret, span, "authentication data")
             return
         if self._plugin in (_SHA2, _SHA256) and (len(secret) == 1 or len(secret) >= 128):
+            self._key_asked(secret, at, events)
             return  # a request for the server's key, or a password under it
         self._login = self._response(secret, span)
 
@@ -163,12 +177,17 @@ class Authentication:
         if self._expects == "switched":
             self._expects = ""
             self._proof(body, at, events)
-        elif self._expects == "full" and len(body) not in (1, 128, 256, 384, 512) and body.endswith(b"\0"):
+        elif self._expects == "full" and len(body) > 1 and len(body) not in _RSA and body.endswith(b"\0"):
             # Full authentication in the clear is only meant for TLS or a local socket.
+            events += self.settle(Outcome.UNKNOWN)
             self._login = self._clear(body, Span(Side.CLIENT, at, at + len(body)), "full authentication")
         elif self._plugin not in (_NATIVE, _OLD, _SHA2, _SHA256, ""):
             self._proof(body, at, events)  # plugins that take turns: PAM's questions, SASL, PARSEC
-        elif body == b"\x02" or (body == b"\x01" and self._plugin == _SHA256):
+        else:
+            self._key_asked(body, at, events)
+
+    def _key_asked(self, body: bytes, at: int, events: list[Event]) -> None:
+        if body == (b"\x01" if self._plugin == _SHA256 else b"\x02"):
             events.append(Anomaly(span=Span(Side.CLIENT, at, at + 1), reason="the server's RSA key asked for in the clear: it can be replaced on the way"))
 
     # The server's side.
@@ -176,7 +195,7 @@ class Authentication:
     def server(self, body: bytes, number: int, at: int, events: list[Event]) -> bool:
         """A packet's body (not empty) with its sequence number, at offset ``at``. False when the login is over."""
         if self.greeted:
-            return self._answer(body, at, events)
+            return self._answer(body, events)
         if number or body[0] == 0xFF:
             return False  # joined in the middle, or turned away
         self._greet(body, at, events)
@@ -187,7 +206,7 @@ class Authentication:
         if body[0] not in (9, 10) or end < 0 or len(body) < end + 14:
             raise Malformed("not a MySQL greeting")
         version = decode(body[1:end])[:80]
-        product = "MariaDB" if "mariadb" in version.lower() else "MySQL"
+        product = next((name for name in _KNOWN_PRODUCTS if name.lower() in version.lower()), "MySQL")
         events.append(Greeting(span=Span(Side.SERVER, at, at + len(body)), product=product, version=version.removeprefix("5.5.5-")))
         self._salt = body[end + 5 : end + 13]
         flags = int.from_bytes(body[end + 14 : end + 16], "little")
@@ -197,17 +216,15 @@ class Authentication:
             rest = body[end + 32 :]
             self._salt += rest[:size][:12]
             self._plugin = decode(rest[size:].lstrip(b"\0").split(b"\0", 1)[0])[:64]
+        self._server = flags
         if flags & CLIENT_SSL:
             events.append(Upgrade(span=Span(Side.SERVER, at, at + len(body)), to="tls", status="offered"))
         self._stage = "login"
 
-    def _answer(self, body: bytes, at: int, events: list[Event]) -> bool:
+    def _answer(self, body: bytes, events: list[Event]) -> bool:
         kind = body[0]
         if kind == 0:
             events += self.settle(Outcome.ACCEPTED)
-            if self._compressed:
-                span = Span(Side.SERVER, at, at + 1)
-                events += [Anomaly(span=span, reason="the session is compressed and was not read further"), Done(span=span)]
             return False
         if kind == 0xFF:
             events += self.settle(Outcome.ACCEPTED if body[1:3] in _RIGHT else Outcome.REJECTED)
@@ -233,14 +250,3 @@ class Authentication:
         self._plugin = decode(name)[:64]
         self._ntlm.feed(salt)
         self._salt = salt.rstrip(b"\0") if len(salt) > 20 else salt
-
-
-def lenenc(body: bytes, place: int) -> tuple[int, int]:
-    """A length-encoded integer, and where the next field begins."""
-    if place >= len(body):
-        return 0, place
-    first = body[place]
-    width = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first, 0)
-    if not width:
-        return (first if first < 0xFB else 0), place + 1
-    return int.from_bytes(body[place + 1 : place + 1 + width], "little"), place + 1 + width

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
+import zstandard
 
 from sniffer.dissectors import Match
-from sniffer.dissectors._mysql_login import CLIENT_PLUGIN_AUTH, CLIENT_PROTOCOL_41, CLIENT_SECURE, CLIENT_SSL
+from sniffer.dissectors._mysql_login import (
+    CLIENT_COMPRESS,
+    CLIENT_PLUGIN_AUTH,
+    CLIENT_PROTOCOL_41,
+    CLIENT_SECURE,
+    CLIENT_SSL,
+    CLIENT_ZSTD,
+)
 from sniffer.dissectors.mysql import SPEC, probe
+from sniffer.errors import Malformed
+from sniffer.events import Done
 from tests.drive import Gap, Side, client, drive, server
-from tests.sniffer.dissectors.say import both, content, hashes, logins, statements, storm, upgrades
+from tests.sniffer.dissectors.say import both, content, hashes, logins, secret_of, statements, storm, upgrades
 
 SALT = bytes(range(65, 85))
 OK, NO = b"\0\0\0\2\0\0\0", b"\xff\x15\x04#28000no"
@@ -217,3 +229,160 @@ def test_stored_hashes_are_no_passwords(text, crack):
     (found,) = [e for e in events if hasattr(e, "crack")]
     assert found.username == "a"
     assert (found.crack and (found.crack.hashcat, found.crack.line.reveal())) == crack
+
+
+def column(name: bytes, of: int = 253) -> bytes:
+    return b"\x03def\0\0\0" + bytes((len(name),)) + name + b"\0\x0c" + bytes(6) + bytes((of,)) + bytes(5)
+
+
+LOGIN = [server(greeting()), client(response(b"R" * 20)), server(packet(2, OK))]
+
+
+def test_a_capture_of_the_client_alone_is_read_past_its_login():
+    script = [client(response(b"R" * 20)), client(packet(0, b"\3ALTER USER carol IDENTIFIED BY 'new'"))]
+    events = both(SPEC, script)
+    assert [h[:2] for h in hashes(events)] == [("mysql_native_password", "bob")]
+    assert statements(events) == [("ALTER USER", "carol", "new")]
+    dialog = [client(response(b"pw\0", b"dialog")), client(packet(0, b"\3SELECT 1"))]
+    assert logins(both(SPEC, dialog)) == [("dialog", "bob", "pw", "unknown")]
+
+
+def test_a_command_sent_ahead_of_the_verdict_takes_none_from_the_login():
+    script = [server(greeting()), client(response(b"R" * 20) + packet(0, b"\3SET PASSWORD = 'x1'")), server(packet(2, OK)), server(packet(1, OK))]
+    events = both(SPEC, script)
+    assert [str(e.outcome) for e in events if hasattr(e, "outcome") and hasattr(e, "response")] == ["accepted"]
+    assert statements(events) == [("SET PASSWORD", None, "x1")]
+
+
+def test_rows_of_prepared_statements():
+    result = packet(1, b"\4") + packet(2, column(b"id", 8)) + packet(3, column(b"made", 12)) + packet(4, column(b"card")) + packet(5, column(b"gone"))
+    result += packet(6, b"\xfe\0\0\2\0") + packet(7, b"\0" + bytes((1 << 5,)) + (41).to_bytes(8, "little") + b"\4\xe8\7\1\2" + b"\x0442,3") + packet(8, b"\xfe\0\0\2\0")
+    events = both(SPEC, [*LOGIN, client(packet(0, b"\x17" + bytes(4) + b"\0\1\0\0\0")), server(result)], same_content=False)
+    assert content(events)[-1] == ("result rows", b'id,made,card,gone\n41,,"42,3",')
+
+
+def test_each_of_several_results_stands_under_its_own_names():
+    first = packet(1, b"\1") + packet(2, column(b"a")) + packet(3, b"\xfe\0\0\2\0") + packet(4, b"\1x") + packet(5, b"\xfe\0\0\x0a\0")
+    second = packet(6, b"\1") + packet(7, column(b"b")) + packet(8, b"\xfe\0\0\2\0") + packet(9, b"\1y") + packet(10, b"\xfe\0\0\2\0")
+    ahead = packet(1, b"\1") + packet(2, column(b"c")) + packet(3, b"\1z") + packet(4, b"\xfe\0\0\2\0\0\0")
+    script = [*LOGIN, client(packet(0, b"\3SELECT 1; SELECT 2") + packet(0, b"\3SELECT 3")), server(first + second + ahead)]
+    assert content(drive(SPEC, script))[2:] == [("result rows", b"a\nx"), ("result rows", b"b\ny"), ("result rows", b"c\nz")]
+
+
+def test_sequence_numbers_that_wrap_begin_no_new_answer():
+    rows = b"".join(packet(n & 255, b"\1r") for n in range(3, 300))
+    script = [*LOGIN, client(packet(0, b"\3SELECT 1")), server(packet(1, b"\1") + packet(2, column(b"a")) + rows)]
+    assert content(drive(SPEC, script))[-1] == ("result rows", b"a" + b"\nr" * 297)
+
+
+def squeezed(number: int, inside: bytes, coding: str = "zlib") -> bytes:
+    if coding == "plain":
+        return len(inside).to_bytes(3, "little") + bytes((number, 0, 0, 0)) + inside
+    data = zlib.compress(inside) if coding == "zlib" else zstandard.compress(inside)
+    return len(data).to_bytes(3, "little") + bytes((number,)) + len(inside).to_bytes(3, "little") + data
+
+
+def compressing(flag: int, *, offered: bool = True) -> list:
+    flags = CLIENT_PROTOCOL_41 | CLIENT_SECURE | CLIENT_PLUGIN_AUTH
+    low, high = ((flags | flag if offered else flags) >> s & 0xFFFF for s in (0, 16))
+    hello = packet(0, b"\x0a8.0.36\0" + bytes(4) + SALT[:8] + b"\0" + low.to_bytes(2, "little") + b"\x21\2\0" + high.to_bytes(2, "little") + b"\x15" + bytes(10) + SALT[8:] + b"\0mysql_native_password\0")
+    login = packet(1, (flags | flag).to_bytes(4, "little") + bytes(4) + b"\x21" + bytes(23) + b"bob\0\x14" + b"R" * 20 + b"mysql_native_password\0")
+    return [server(hello), client(login), server(packet(2, OK))]
+
+
+@pytest.mark.parametrize(("flag", "coding"), [(CLIENT_COMPRESS, "zlib"), (CLIENT_ZSTD, "zstd"), (CLIENT_COMPRESS, "plain")])
+def test_compressed_sessions_are_read_on(flag, coding):
+    query = packet(0, b"\3ALTER USER carol IDENTIFIED BY 'new'")
+    result = packet(1, b"\1") + packet(2, column(b"a")) + packet(3, b"\1x")
+    script = [*compressing(flag), client(squeezed(0, query[:9], coding) + squeezed(1, query[9:], coding)), server(squeezed(2, result, coding))]
+    events = both(SPEC, script)
+    assert statements(events) == [("ALTER USER", "carol", "new")]
+    assert content(events)[-1] == ("result rows", b"a\nx")
+    alone = [step for step in script if step.side is Side.CLIENT]
+    assert statements(both(SPEC, alone)) == [("ALTER USER", "carol", "new")]
+
+
+def test_compression_that_the_server_does_not_offer_is_none():
+    script = [*compressing(CLIENT_COMPRESS, offered=False), client(packet(0, b"\3ALTER USER carol IDENTIFIED BY 'new'"))]
+    assert statements(both(SPEC, script)) == [("ALTER USER", "carol", "new")]
+
+
+def test_compressed_bombs_and_gaps_end_the_reading():
+    bomb = (20).to_bytes(3, "little") + b"\0" + (1 << 23).to_bytes(3, "little") + bytes(20)
+    assert isinstance(drive(SPEC, [*compressing(CLIENT_COMPRESS), client(bomb)])[-1], Done)
+    with pytest.raises(Malformed):
+        drive(SPEC, [*compressing(CLIENT_COMPRESS), client((9).to_bytes(3, "little") + b"\0\x50\0\0" + zlib.compress(b"x"))])
+    assert isinstance(drive(SPEC, [*compressing(CLIENT_COMPRESS), Gap(Side.CLIENT, 9)])[-1], Done)
+
+
+def test_a_replica_names_its_password_and_is_sent_statements():
+    register = packet(0, b"\x15" + bytes(4) + b"\2h1\4repl\6secret" + bytes(10))
+    text = b"\0\0" + b"shop\0" + b"CREATE USER carol IDENTIFIED BY 'made'"
+    size = (19 + 13 + len(text)).to_bytes(4, "little")
+    event = b"\0" + bytes(4) + b"\2" + bytes(4) + size + bytes(6) + bytes(8) + b"\4" + bytes(2) + b"\2\0" + text
+    script = [*LOGIN, client(register), server(packet(1, OK)), client(packet(0, b"\x12" + bytes(10))), server(packet(1, event))]
+    assert statements(both(SPEC, script)) == [("COM_REGISTER_SLAVE", "repl", "secret"), ("CREATE USER", "carol", "made")]
+    (statement,) = [e for e in drive(SPEC, script) if getattr(e, "mechanism", "") == "CREATE USER"]
+    assert secret_of(script, statement) == b"made"
+
+
+def test_a_gap_in_the_greeting_leaves_the_login():
+    script = [Gap(Side.SERVER, len(greeting())), client(response(b"R" * 20)), server(packet(2, OK)), client(packet(0, b"\3SET PASSWORD = 'x1'"))]
+    events = both(SPEC, script)
+    assert hashes(events) == [("mysql_native_password", "bob", (b"R" * 20).hex(), None)]
+    assert statements(events) == [("SET PASSWORD", None, "x1")]
+
+
+def test_a_session_is_read_again_after_a_gap():
+    rest = b"and the end of a long row of text, cut off at its beginning" * 3
+    result = packet(1, b"\1") + packet(2, column(b"a")) + packet(3, b"\1x")
+    script = [*LOGIN, client(packet(0, b"\3SELECT 1")), Gap(Side.SERVER, 900), server(rest), client(packet(0, b"\3SET PASSWORD = 'x1'")), server(packet(1, OK)), Gap(Side.CLIENT, 50), client(rest), server(packet(1, OK)), client(packet(0, b"\3SET PASSWORD = 'x2'")), server(result)]
+    events = both(SPEC, script)
+    assert statements(events) == [("SET PASSWORD", None, "x1"), ("SET PASSWORD", None, "x2")]
+    assert content(events)[-1] == ("result rows", b"a\nx")
+
+
+def test_full_authentication_in_the_clear_keeps_the_response_too():
+    plugin = b"caching_sha2_password"
+    events = both(SPEC, [server(greeting(plugin)), client(response(b"S" * 32, plugin)), server(packet(2, b"\1\4")), client(packet(3, b"s3cret\0")), server(packet(4, OK))])
+    assert [h[0] for h in hashes(events)] == ["caching_sha2_password"]
+    assert logins(events) == [("caching_sha2_password", "bob", "s3cret", "accepted")]
+
+
+def test_what_rsa_made_of_a_password_is_none_though_it_ends_with_a_zero():
+    script = [server(greeting()), client(response(b"R" * 20)), server(switch(b"sha256_password", NEW + b"\0")), client(packet(3, b"\1")), server(packet(4, b"\1-----BEGIN PUBLIC KEY-----")), client(packet(5, b"E" * 255 + b"\0")), server(packet(6, OK))]
+    events = both(SPEC, script)
+    assert not logins(events)
+    assert [h[0] for h in hashes(events)] == ["mysql_native_password"]
+
+
+def test_an_empty_password_is_no_response():
+    events = both(SPEC, [server(greeting()), client(response(b"")), server(switch(b"caching_sha2_password", NEW + b"\0")), client(packet(3, b"\0")), server(packet(4, OK))])
+    assert not hashes(events)
+
+
+def test_change_user_in_a_session_joined_in_the_middle_names_its_plugin():
+    change = packet(0, b"\x11carol\0\x20" + b"C" * 32 + b"shop\0\x21\0caching_sha2_password\0")
+    script = [client(packet(0, b"\3SELECT 1 FROM dual")), server(packet(1, OK)), client(change), server(packet(1, OK))]
+    assert hashes(both(SPEC, script)) == [("caching_sha2_password", "carol", (b"C" * 32).hex(), None)]
+
+
+@pytest.mark.parametrize(
+    ("c", "s", "said"),
+    [
+        (packet(0, b"\x0e"), b"", Match.MORE),
+        (packet(0, b"\x0e"), packet(1, OK), Match.YES),
+        (packet(0, b"\x0e"), b"HTTP/1.1 200 OK", Match.NO),
+        (packet(0, b"\x17\5\0\0\0\0\1\0\0\0\0\1"), b"", Match.YES),
+        (packet(0, b"\3/* ApplicationName=shop */ SELECT 1"), b"", Match.YES),
+        (packet(0, b"\3-- note\n  (SELECT 1)"), b"", Match.YES),
+        (packet(0, b"\3/* never"), b"", Match.NO),
+        (b"", packet(1, b"\1") + packet(2, column(b"a")), Match.YES),
+        (b"", packet(0, b"\xff\x10\4" + "Слишком много соединений".encode()), Match.YES),
+        (b"", packet(0, b"\xff\x29\x23Max connect timeout reached"), Match.YES),
+        (b"", greeting().replace(b"8.0.36", b"banana"), Match.YES),
+        (b"", packet(0, b"\x0abanana\0" + b"text and no zero where one must be, whatever it says"), Match.NO),
+    ],
+)
+def test_more_ways_that_sessions_begin_or_are_joined(c, s, said):
+    assert probe(c, s) is said
