@@ -18,19 +18,29 @@ MAX_TEXT = 64 * 1024
 _MAX_ACCOUNT = 300
 _QUICK = re.compile(rb"password|identified", re.I)
 _ESCAPED = rb"'((?:[^'\\]|''|\\.){1,512})'"
+_NESTED = rb"''([^'\s]{1,256})''|\\'([^'\\]{1,256})\\'|"  # inside a string: EXECUTE '…', PREPARE … FROM '…'
 _REST = rb"|\"((?:[^\"\\]|\"\"|\\.){1,512})\"|\$\w{0,32}\$([^$]{1,512})\$"
 # A backslash escapes in MySQL's strings, and in PostgreSQL's only after an E (standard_conforming_strings).
-_MYSQL = _ESCAPED + _REST
-_POSTGRESQL = rb"[eE]" + _ESCAPED + rb"|'((?:[^']|''){1,512})'" + _REST
+_MYSQL = _NESTED + _ESCAPED + _REST
+_POSTGRESQL = _NESTED + rb"[eE]" + _ESCAPED + rb"|'((?:[^']|''){1,512})'" + _REST
 _NAME = rb"(\"[^\"]{1,128}\"|'[^']{1,128}'|`[^`]{1,128}`|[^\s\"'`;@,()=]{1,128})"
-_ROLE = re.compile(rb"\b(CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:ROLE|USER|GROUP)\b[\s;(]*(?:IF\s+(?:NOT\s+)?EXISTS\s+)?" + _NAME, re.I)
-_ACCOUNT = re.compile(_NAME + rb"(?:\s*@\s*(?:'[^']*'|\"[^\"]*\"|`[^`]*`|[\w.%:-]+))?\s*$")
+_ROLE = re.compile(rb"\b(CREATE|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:ROLE|USER|GROUP)\b(?!\s+MAPPING\b)[\s;(]*(?:IF\s+(?:NOT\s+)?EXISTS\s+)?" + _NAME, re.I)
+_ACCOUNT = re.compile(_NAME + rb"(?:\s*@\s*(?:'[^']*'|\"[^\"]*\"|`[^`]*`|[\w.%-]+)(?:\s*:\s*\d+)?)?\s*$")
+# A second factor, a second way to log in: the account stands before the first.
+_ANOTHER = re.compile(rb"\b(?:AND|(?:ADD|MODIFY)\s+\d\s+FACTOR)\s*$", re.I)
 _REPLICA_USER = re.compile(rb"\b(?:MASTER_|SOURCE_)?USER\s*=\s*['\"]([^'\"]{1,128})", re.I)
-_OPTION_USER = re.compile(rb"\buser\s+'([^']{1,128})'", re.I)
+_OPTION_USER = re.compile(rb"\buser(?:name)?\s+'([^']{1,128})'", re.I)
 _TABLE_USER = re.compile(rb"\bUser`?\s*=\s*['\"]([^'\"]{1,128})", re.I)
-_CONNINFO = re.compile(rb"\b(?:host|dbname|hostaddr|user|port)\s*=[^']{0,300}?\bpassword\s*=\s*([^\s'\"]{1,256})", re.I)
+# libpq's: key = value, in any order; values with spaces stand in quotes, which are doubled inside a string of SQL.
+_CONNINFO = re.compile(rb"\bpassword\s*=\s*(?:''([^']{1,256})''|([^\s'\"]{1,256}))", re.I)
+_CONNINFO_KEY = re.compile(rb"\b(?:host|dbname|hostaddr|user|port|sslmode|service)\s*=", re.I)
+_CONNINFO_USER = re.compile(rb"\buser\s*=\s*(?:''([^']{1,128})''|([^\s'\"]{1,128}))", re.I)
+_CONDITION = re.compile(rb"\b(?:WHERE|AND|SELECT|UPDATE)\b", re.I)
+_STRING = re.compile(rb"'(?:[^']|'')*+'")
 # What stands before the string when it is the stored hash and not the password: AS '…', USING '…', BY PASSWORD '…'.
 _STORED = re.compile(rb"(?:\bAS|\bUSING|\bBY\s+PASSWORD)\s*$", re.I)
+# … and when it is neither, since the plugin keeps no passwords: a PAM service, a directory's name, a cloud's.
+_ELSEWHERE = re.compile(rb"\b(?:WITH|VIA)\s+[`'\"]?\w{0,40}(?:pam|ldap|gssapi|kerberos|windows|socket|named_pipe|AWS|oci|webauthn|fido|openid|jwt|cert)\w{0,40}[`'\"]?\s+(?:AS|USING)\s*$", re.I)
 _MD5 = re.compile(r"md5([0-9a-f]{32})", re.I)
 _SCRAM = re.compile(r"SCRAM-SHA-256\$\d+:[\w+/=]+\$[\w+/=]+:[\w+/=]+")
 _SHA1 = re.compile(r"\*([0-9A-F]{40})", re.I)
@@ -58,7 +68,7 @@ def _grammar(string: bytes, *, escapes: bool) -> _Grammar:
         rb"\bIDENTIFIED\s+(?:(?:WITH|VIA)\s+[\w`'\"]{1,64}\s+)?(?:BY|AS|USING)\s+(?:PASSWORD\s*\(?\s*)?" + text,
         rb"\bSET\s+PASSWORD\s*(?:FOR\s+" + _NAME + rb"[^=]{0,140})?=\s*(?:(?:OLD_)?PASSWORD\s*\(\s*)?" + text,
         rb"\b(?:(?:MASTER|SOURCE)_PASSWORD|START\s+(?:SLAVE|REPLICA|GROUP_REPLICATION)\b[^;]{0,300}?\bPASSWORD)\s*=\s*" + text,
-        rb"\bOPTIONS\s*\([^)]{0,400}?\bpassword\s+" + text,
+        rb"\bOPTIONS\s*\((?:[^')]|'[^']{0,200}'){0,200}?\bpassword\s+" + text,
         rb"\b(?:OLD_)?PASSWORD\s*\(\s*" + text + rb"\s*\)",
     )
     password, identified, change, replica, option, function = (re.compile(p, re.I) for p in patterns)
@@ -97,23 +107,46 @@ def _matches(text: bytes, grammar: _Grammar) -> Iterator[tuple[str, bytes | None
     roles = list(_ROLE.finditer(text))
     for found in grammar.change.finditer(text):
         yield "SET PASSWORD", found[1], found
+    name: bytes | None = None
     for found in grammar.identified.finditer(text):
-        verb, _ = _before(roles, found.start())
-        account = _ACCOUNT.search(text, max(0, found.start() - _MAX_ACCOUNT), found.start())
-        yield (f"{verb} USER" if verb else "IDENTIFIED BY"), account[1] if account else None, found
+        verb, role = _before(roles, found.start())
+        if _ELSEWHERE.search(text, max(0, found.start() - 1), _value_at(found)):
+            continue
+        near = max(0, found.start() - _MAX_ACCOUNT)
+        if _ANOTHER.search(text, near, found.start()):
+            name = name or role
+        else:
+            account = _ACCOUNT.search(text, near, found.start())
+            name = account[1] if account else None
+        yield (f"{verb} USER" if verb else "IDENTIFIED BY"), name, found
     for found in grammar.replica.finditer(text):
         yield "CHANGE MASTER", _first(_REPLICA_USER, text), found
     for found in grammar.option.finditer(text):
         yield "USER MAPPING", _first(_OPTION_USER, text), found
-    for found in _CONNINFO.finditer(text):
-        if text.count(b"'", 0, found.start()) % 2:  # inside a string; outside it is a condition
-            yield "connection string", None, found
+    yield from _connections(text)
     for found in grammar.function.finditer(text):
         yield "PASSWORD()", _first(_TABLE_USER, text), found
     for found in grammar.password.finditer(text):
         verb, user = _before(roles, found.start())
         if verb:
             yield f"{verb} ROLE", user, found
+
+
+def _value_at(found: re.Match[bytes]) -> int:
+    """Where the string begins that a match ends with: before its quote."""
+    group = next((i for i in range(1, found.re.groups + 1) if found[i] is not None), 0)
+    return found.start(group) - 1
+
+
+def _connections(text: bytes) -> Iterator[tuple[str, bytes | None, re.Match[bytes]]]:
+    """Connection strings: ``password=`` inside a string of SQL, beside another of libpq's keys. Elsewhere it is a condition."""
+    if not _CONNINFO.search(text):
+        return
+    for string in _STRING.finditer(text):
+        if _CONNINFO_KEY.search(string[0]) and not _CONDITION.search(string[0]):
+            user = _CONNINFO_USER.search(string[0])
+            for found in _CONNINFO.finditer(text, string.start() + 1, string.end() - 1):
+                yield "connection string", (user[1] or user[2]) if user else None, found
 
 
 def _before(roles: list[re.Match[bytes]], at: int) -> tuple[str, bytes | None]:

@@ -205,6 +205,11 @@ def test_local_infile_is_content():
         ("START REPLICA USER='repl' PASSWORD='rp'", [("CHANGE MASTER", "repl", "rp")]),
         ("SELECT * FROM t WHERE host=? AND password=?", []),
         ("ALTER USER x PASSWORD EXPIRE", []),
+        ("CREATE USER u@'%' IDENTIFIED BY 'a1' AND IDENTIFIED WITH sha256_password BY 'b1'", [("CREATE USER", "u", "a1"), ("CREATE USER", "u", "b1")]),
+        ("ALTER USER u ADD 2 FACTOR IDENTIFIED BY 'x1'", [("ALTER USER", "u", "x1")]),
+        ("CLONE INSTANCE FROM 'donor'@'h.example':3306 IDENTIFIED BY 'cp'", [("IDENTIFIED BY", "donor", "cp")]),
+        ("PREPARE s FROM 'ALTER USER u IDENTIFIED BY \\'p1\\''", [("ALTER USER", "u", "p1")]),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (USER 'far', HOST 'h', PASSWORD 'fp')", [("USER MAPPING", "far", "fp")]),
     ],
 )
 def test_spellings_of_account_statements(text, found):
@@ -386,3 +391,10 @@ def test_change_user_in_a_session_joined_in_the_middle_names_its_plugin():
 )
 def test_more_ways_that_sessions_begin_or_are_joined(c, s, said):
     assert probe(c, s) is said
+
+
+@pytest.mark.parametrize("text", ["IDENTIFIED VIA pam USING 'mariadb'", "IDENTIFIED WITH 'authentication_ldap_simple' AS 'uid=u,ou=people'", "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'", "IDENTIFIED VIA unix_socket"])
+def test_what_a_plugin_is_told_that_keeps_no_passwords_is_no_hash(text):
+    events = both(SPEC, [server(greeting()), client(response(b"")), server(packet(2, OK)), client(packet(0, b"\3CREATE USER u@localhost " + text.encode()))])
+    assert not statements(events)
+    assert not hashes(events)
