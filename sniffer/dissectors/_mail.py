@@ -118,6 +118,22 @@ class Dotted(Mail):
         return super().contents()
 
 
+_COMMAND = re.compile(rb"[ \t]*([^ \t]*)[ \t]?(.*)", re.S)
+# Words of a refusal that is about the channel, not about the password: what was sent may well be right.
+_WANTS_TLS = re.compile(rb"\b(?:START)?TLS\b|\bSTLS\b|\bSSL\b|\bencrypt|\bnon-?secure\b|\binsecure\b|\[PRIVACYREQUIRED\]|\bprivacy\b", re.I)
+
+
+def command(line: bytes) -> tuple[bytes, bytes]:
+    """A command's verb and argument. A person's blanks before the verb and a tab after it are taken as servers take them."""
+    match = _COMMAND.fullmatch(line)
+    return (match[1].upper(), match[2]) if match else (b"", b"")
+
+
+def wants_tls(text: bytes) -> bool:
+    """Whether a refusal asks for encryption first (RFC 4954 section 6, RFC 5530 section 3), no word on the login."""
+    return _WANTS_TLS.search(text) is not None
+
+
 def bare_newline(buffer: Buffer, start: int, line: bytes) -> bytes:
     """The line end a peer uses, told by the line just taken from ``start``."""
     return b"\n" if buffer.start - start == len(line) + 1 else b"\r\n"

@@ -43,8 +43,8 @@ _SMTP_CODE = re.compile(rb"(?:22[01]|25[0-2]|334|354|235|[45][0-5]\d)(?:[ \r\n-]
 _SMTP_CODE_BEGUN = re.compile(rb"(?:2(?:2|5|3)?|3(?:3|5)?|[45][0-5]?)\Z")
 
 # The words by which POP3 servers name themselves, or the time stamp for APOP (RFC 1939 section 7).
-_POP3_BANNER = re.compile(rb"\+OK[^\n]*(?:\bPOP|<[^<>\s]+@[^<>\s]+>|\bQ?POP\b|\bDovecot\b|\bmaildrop\b|\bmailbox\b)[^\n]*\n", re.I)
-_POP3_REPLY = re.compile(rb"\+OK[ \r\n]|-ERR[ \r\n]|\+ (?:[A-Za-z0-9+/]+=*)?\r?(?:\n|\Z)")
+_POP3_BANNER = re.compile(rb"\+OK(?![A-Za-z0-9+/=])[^\n]*(?:\bPOP|<[^<>\s]+@[^<>\s]+>|\bQ?POP\b|\bDovecot\b|\bmaildrop\b|\bmailbox\b)[^\n]*\n", re.I)
+_POP3_REPLY = re.compile(rb"(?:\+OK|-ERR)[ \t\r\n.,:;!-]|\+ (?:[A-Za-z0-9+/]+=*)?\r?(?:\n|\Z)")
 _POP3_CLIENT = re.compile(
     rb"APOP \S+ [0-9a-f]{32}\r?\n|(?:CAPA|STLS|UIDL|STAT|LAST)\r?\n|(?:RETR|DELE|TOP) \d",
     re.I,

@@ -32,6 +32,14 @@ _USER_PROMPT = re.compile(rb"user|login|name|e-?mail|account", re.I)
 _FIRST_PROMPT = re.compile(rb"user ?name:?\0?", re.I)  # as nearly all servers have it
 _PASSWORD_PROMPT = re.compile(rb"pass|secret", re.I)
 
+# Responses that name their mechanism by their form alone.
+_FORMS = (
+    ("PLAIN", re.compile(rb"[^\x00-\x1f\x7f]{0,255}\0[^\x00-\x1f\x7f]{1,255}\0[^\x00-\x1f\x7f]{1,255}\Z")),
+    ("XOAUTH2", re.compile(rb"user=[^\x01]*\x01auth=Bearer ", re.I)),
+    ("OAUTHBEARER", re.compile(rb"[ny],[^\x01]*,\x01(?:[^\x01]*\x01)*?auth=Bearer ", re.I)),
+    ("NTLM", re.compile(rb"NTLMSSP\0\x03\0\0\0")),
+)
+
 Found = Login | ChallengeResponse | Token
 
 
@@ -235,6 +243,23 @@ _STEPS: dict[str, _Step] = {
     "ANONYMOUS": Sasl._nothing,
     "EXTERNAL": Sasl._nothing,
 }
+
+
+def begun(text: bytes, span: Span, prefix: str = "") -> Sasl | None:
+    """The exchange that a line of base64 belongs to whose beginning was not captured, where its form leaves no doubt.
+
+    It may be the end of a line: PLAIN has to have both its NULs, a bearer's token its scheme, NTLM its signature. An
+    empty authorization identity (nearly all have that) shows that the user is whole.
+    """
+    data = unbase64(text) if len(text) >= 8 else None
+    if not data or len(data) > MAX_RESPONSE:
+        return None
+    mechanism = next((name for name, form in _FORMS if form.match(data)), None)
+    if mechanism is None:
+        return None
+    sasl = Sasl(mechanism, prefix)
+    sasl.initial(data, span)
+    return sasl if sasl._found is not None else None
 
 
 def joined(challenge: bytes | None, prefix: str = "") -> Sasl | None:

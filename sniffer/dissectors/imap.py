@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from sniffer.dissectors._mail import MAX_EXCHANGES, Claim, Entry, Mail, finished, greeting
+from sniffer.dissectors._mail import MAX_EXCHANGES, Claim, Entry, Mail, finished, greeting, wants_tls
 from sniffer.dissectors._mail_literal import Half, Use, given
 from sniffer.dissectors._mail_probe import probe_imap
-from sniffer.dissectors._sasl import Sasl, joined, unbase64
+from sniffer.dissectors._sasl import Sasl, begun, joined, unbase64
 from sniffer.dissectors._spec import Spec
 from sniffer.errors import Malformed
 from sniffer.events import Anomaly, Done, Event, Login, Outcome, Side, Span, Upgrade
@@ -22,13 +22,15 @@ _MAX_STRANGE = 16
 _UNSEEN = b"+"
 
 _LITERAL = re.compile(rb"~?\{(\d{1,10})(\+|-)?\}\Z")
-_COMMAND = re.compile(rb"([!-~]{1,64}) ([A-Za-z]{2,20})(?: (.*))?", re.S)
+_COMMAND = re.compile(rb"([!-~]{1,64}) +([A-Za-z]{2,20})(?: (.*))?", re.S)
 _KNOWN = re.compile(
-    rb"[!-~]{1,64} (?:LOGIN \S|AUTHENTICATE [A-Z0-9_-]+|(?:CAPABILITY|STARTTLS|LOGOUT|NOOP|IDLE|CHECK|CLOSE|EXPUNGE)\Z|(?:UID )?(?:FETCH|STORE|SEARCH) \S"
+    rb"[!-~]{1,64} +(?:LOGIN \S|AUTHENTICATE [A-Z0-9_-]+|(?:CAPABILITY|STARTTLS|LOGOUT|NOOP|IDLE|CHECK|CLOSE|EXPUNGE)\Z|(?:UID )?(?:FETCH|STORE|SEARCH) \S"
     rb"|(?:SELECT|EXAMINE|LIST|LSUB|STATUS|APPEND|ID|COMPRESS) \S)",
     re.I,
 )
 _ARGUMENT = re.compile(rb' *(?:"((?:[^"\\]|\\.)*)"|([^ "][^ ]*))', re.S)
+# A user and all after it, for those who forget what to quote or to escape.
+_LOOSE = re.compile(rb' *(?:"([^"]*)"|([^ "][^ ]*)) +(?:"(.+)"|([^"].*))', re.S)
 _STATUS = re.compile(rb"([!-~]{1,64}) (OK|NO|BAD)(?: |\Z)", re.I)
 _UNTAGGED_OK = re.compile(rb"\* (?:OK|PREAUTH|CAPABILITY) ", re.I)
 _WORDS = re.compile(rb"\[CAPABILITY ([^\]\r\n]*)\]|\A\* CAPABILITY (.*)", re.I)
@@ -42,7 +44,7 @@ _QUOTED = re.compile(rb'(?:BODY|BINARY)\[[^\]]{0,200}\](?:<\d+>)? "((?:[^"\\]|\\
 class Imap:
     """Commands by tag; only logins and changes of the channel are waited for."""
 
-    __slots__ = ("_args", "_auth", "_client", "_heard", "_lost", "_offered", "_over", "_server", "_span", "_strange", "_tag", "_torn", "_verb", "_waiting")
+    __slots__ = ("_args", "_auth", "_client", "_heard", "_joins", "_lost", "_offered", "_over", "_server", "_span", "_strange", "_tag", "_torn", "_verb", "_waiting")
 
     def __init__(self) -> None:
         self._client, self._server = Half(), Half()
@@ -52,6 +54,7 @@ class Imap:
         self._args: list[bytes | None] = []  # of LOGIN: the arguments, None for one that is not fit
         self._span = Span(Side.CLIENT, 0, 0)  # of its last argument
         self._offered = self._heard = self._over = False
+        self._joins = True  # the client's next line may be a response to an AUTHENTICATE that was not captured
         self._lost = False  # after a gap of the client's, until a command is recognised
         self._torn = False  # a gap on either side: a STARTTLS or its answer may have been in it, or a literal's size
         self._strange = 0
@@ -81,7 +84,7 @@ class Imap:
             self._lost = left <= 0
         else:
             self._heard = False
-        self._torn = True
+        self._torn = self._joins = True
         return events
 
     def close(self) -> list[Event]:
@@ -152,6 +155,7 @@ class Imap:
 
     def _client_line(self, line: bytes, start: int, events: list[Event]) -> None:
         half = self._client
+        line = line.rstrip(b"\r")  # what is written through a layer that ends lines by itself has two
         if half.open:
             self._go_on(line, start, events)
             return
@@ -160,6 +164,10 @@ class Imap:
             auth.line(line, Span(Side.CLIENT, start, start + len(line)))
             return
         match = _COMMAND.fullmatch(line)
+        joins, self._joins = self._joins, False
+        if joins and match is None and (sasl := begun(line, Span(Side.CLIENT, start, start + len(line)), "AUTH ")) is not None:
+            self._auth, self._tag, self._lost = sasl, _UNSEEN, False
+            self._wait(sasl, events)
         if match is None or (self._lost and not _KNOWN.match(line)):
             return
         self._lost = False
@@ -188,6 +196,7 @@ class Imap:
             self._literal(self._client, Side.CLIENT, line, Use.MAIL if self._verb == b"APPEND" else Use.SKIP)
             return
         marker = _LITERAL.search(line[-16:]) if line.endswith(b"}") else None
+        whole = marker is None and not self._args
         text, at = line[: len(line) - len(marker[0])] if marker else line, 0
         while len(self._args) < 3 and (match := _ARGUMENT.match(text, at)) is not None:
             quoted = match[1] is not None
@@ -197,10 +206,20 @@ class Imap:
             first, at = match.span(1 if quoted else 2)
             self._span = Span(Side.CLIENT, start + first, start + at)
             at = match.end()
+        if whole and len(self._args) != 2 and not self._torn:  # after a gap it may be a mail's text
+            self._loosely(line, start)
         if not self._literal(self._client, Side.CLIENT, line, Use.ARGUMENT):
             self._login(events)
         elif not self._client.left:
             self._args.append(b"")
+
+    def _loosely(self, line: bytes, start: int) -> None:
+        """Arguments against the syntax, as people type them: a password with blanks or quotation marks bare in it."""
+        match = _LOOSE.fullmatch(line.rstrip(b" ")) if len(line) <= _MAX_ARGUMENT and b"\0" not in line else None
+        if match is not None:
+            group = 3 if match[4] is None else 4
+            self._args = [match[2] if match[1] is None else match[1], match[group]]
+            self._span = Span(Side.CLIENT, start + match.start(group), start + match.end(group))
 
     def _login(self, events: list[Event]) -> None:
         """LOGIN user password (RFC 9051 section 6.2.3)."""
@@ -282,8 +301,8 @@ class Imap:
             events.append(Done(span=span))
         elif entry is not None:
             # [UNAVAILABLE] is trouble behind the server, no word on the login (RFC 5530 section 3).
-            outcome = Outcome.ACCEPTED if good else Outcome.UNKNOWN if b"[UNAVAILABLE]" in line.upper() else Outcome.REJECTED
-            events += finished(entry, outcome)
+            unjudged = b"[UNAVAILABLE]" in line.upper() or wants_tls(line)
+            events += finished(entry, Outcome.ACCEPTED if good else Outcome.UNKNOWN if unjudged else Outcome.REJECTED)
             self._auth = None if entry is self._auth else self._auth
         if good:
             self._capabilities(line, span, events)

@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 
 from sniffer.dissectors._buffer import Buffer
-from sniffer.dissectors._mail import MAX_LINE, Claim, Dotted, Entry, Pending, bare_newline, finished, greeting
+from sniffer.dissectors._mail import (
+    MAX_LINE,
+    Claim,
+    Dotted,
+    Entry,
+    Pending,
+    bare_newline,
+    command,
+    finished,
+    greeting,
+    wants_tls,
+)
 from sniffer.dissectors._mail_probe import probe_pop3
-from sniffer.dissectors._sasl import Sasl, joined, unbase64
+from sniffer.dissectors._sasl import Sasl, begun, joined, unbase64
 from sniffer.dissectors._spec import Spec
 from sniffer.errors import Malformed
 from sniffer.events import ChallengeResponse, Content, Crack, Event, Login, Outcome, Side, Span, Upgrade
@@ -22,6 +33,8 @@ _STAMP = re.compile(rb"<[^<>\r\n]{1,500}>")
 # A message id made of a process and a clock, as the RFC's: a contact's address beside it is not what clients digest.
 _CLOCK = re.compile(rb"<[^@]*\d[^@]*@")
 _APOP = re.compile(rb"(\S[^\r\n]{0,255}?) +([0-9A-Fa-f]{32})\s*")
+# Servers are to send these in capitals and a blank after them (RFC 1939 section 3); some send "+OK." or "-ERR:".
+_STATUS = re.compile(rb"(?:(\+OK)|-ERR)(?![A-Za-z0-9+/=])", re.I)
 _SIZE = re.compile(rb"\+OK\s+\d+\s+octets\b", re.I)
 # What tells a command from a SASL response where the server was not heard, and after a gap.
 _COMMAND = re.compile(
@@ -42,7 +55,7 @@ class Pop3:
     """Commands and status lines paired in order; multi-line replies apart from both."""
 
     __slots__ = (
-        "_asked", "_auth", "_banner", "_body", "_client", "_doubt", "_fresh", "_heard", "_kind", "_lost", "_offered", "_over", "_pending",
+        "_asked", "_auth", "_banner", "_body", "_client", "_doubt", "_fresh", "_heard", "_joins", "_kind", "_lost", "_offered", "_over", "_pending",
         "_server", "_spoke", "_strange", "_torn", "_user",
     )  # fmt: skip
 
@@ -57,6 +70,7 @@ class Pop3:
         self._kind = b""  # and the command it answers
         self._asked = self._offered = self._over = False
         self._fresh = True  # the server's greeting is still to come
+        self._joins = True  # the client's next line may be a response to an AUTH that was not captured
         self._heard = self._spoke = False  # the server (since its last gap), the client
         self._lost = False  # after a gap of the client's, until a command is recognised
         self._torn = False  # a gap on either side: a STLS or its answer may have been in it
@@ -76,7 +90,7 @@ class Pop3:
     def gap(self, side: Side, offset: int, size: int) -> list[Event]:
         """Logins are given as far as they were seen; all pairings, the user and the challenge are forgotten."""
         events = self._pending.settle()
-        self._auth, self._user, self._asked, self._torn = None, None, False, True
+        self._auth, self._user, self._asked, self._torn, self._joins = None, None, False, True, True
         if side is Side.CLIENT:
             self._client.clear()
             self._lost = True
@@ -104,6 +118,7 @@ class Pop3:
         line = self._client.line(MAX_LINE)
         if line is None:
             return False
+        line = line.rstrip(b"\r")  # what is written through a layer that ends lines by itself has two
         self._spoke = True
         span = Span(Side.CLIENT, start, start + len(line))
         auth = self._auth
@@ -112,14 +127,21 @@ class Pop3:
             return True
         if self._doubt:
             self._accept(events)
+        joins, self._joins = self._joins, False
+        if joins and (sasl := begun(line, span, "AUTH ")) is not None:
+            self._auth, self._lost, self._fresh = sasl, False, False
+            events += self._pending.push(sasl)
+            return True
         if self._lost:
             if not _COMMAND.fullmatch(line):
                 return True
             self._lost = False
         if self._body is not None and self._body.torn:
             self._end_body(events)  # nobody asks on before the answer is whole: its end was lost
-        verb, _, argument = line.partition(b" ")
-        events += self._pending.push(self._command(verb.strip().upper(), argument, span, events))
+        verb, argument = command(line)
+        if joins and verb == b"PASS":
+            self._fresh = False  # nobody begins with it: the greeting was before the capture
+        events += self._pending.push(self._command(verb, argument, span, events))
         return True
 
     def _command(self, verb: bytes, argument: bytes, span: Span, events: list[Event]) -> Entry:
@@ -177,9 +199,12 @@ class Pop3:
     def _read_server(self, events: list[Event]) -> bool:
         buffer = self._server
         if self._body is not None:
-            if not self._body.read(buffer):
+            if self._missing(self._body):
+                self._body = None
+            elif not self._body.read(buffer):
                 return False
-            self._end_body(events)
+            else:
+                self._end_body(events)
             return True
         if self._heard and buffer.peek(2) == b"\x16\x03":
             self._grant(buffer.start, events)
@@ -191,9 +216,16 @@ class Pop3:
         self._status(line, bare_newline(buffer, start, line), Span(Side.SERVER, start, buffer.start), events)
         return True
 
+    def _missing(self, body: Dotted) -> bool:
+        """Whether the next status stands where a list should begin: some servers say +OK to what they do not know."""
+        if body.size or body.torn or self._kind in _MAILS:
+            return False
+        return (self._server.peek(min(len(self._server), 4)) or b"").startswith((b"+OK", b"-ERR"))
+
     def _status(self, line: bytes, newline: bytes, span: Span, events: list[Event]) -> None:
-        good = line.startswith(b"+OK") and line[3:4] in (b"", b" ", b"\t")
-        if not good and not (line.startswith(b"-ERR") and line[4:5] in (b"", b" ", b"\t")):
+        match = _STATUS.match(line)
+        good = match is not None and match[1] is not None
+        if match is None:
             if line[:1] == b"+" and line[1:2] in (b"", b" "):
                 self._challenge(line[2:], events)
             else:
@@ -279,7 +311,8 @@ def _outcome(good: bool, line: bytes) -> Outcome:
     """A refusal may have its cause elsewhere (RFC 2449 section 8, RFC 3206): [IN-USE] says that the password was right."""
     if good or b"[IN-USE]" in line.upper():
         return Outcome.ACCEPTED
-    return Outcome.UNKNOWN if b"[SYS/" in line.upper() or b"[LOGIN-DELAY]" in line.upper() else Outcome.REJECTED
+    unjudged = b"[SYS/" in line.upper() or b"[LOGIN-DELAY]" in line.upper() or wants_tls(line)
+    return Outcome.UNKNOWN if unjudged else Outcome.REJECTED
 
 
 SPEC = Spec(

@@ -13,11 +13,13 @@ from sniffer.dissectors._mail import (
     Mail,
     Pending,
     bare_newline,
+    command,
     finished,
     greeting,
+    wants_tls,
 )
 from sniffer.dissectors._mail_probe import probe_smtp
-from sniffer.dissectors._sasl import Sasl, joined, unbase64
+from sniffer.dissectors._sasl import Sasl, begun, joined, unbase64
 from sniffer.dissectors._spec import Spec
 from sniffer.errors import Malformed
 from sniffer.events import Encryption, Event, Outcome, Posture, Side, Span, Upgrade
@@ -39,6 +41,9 @@ _COMMAND = re.compile(
 _MASKED = re.compile(rb"X{7}[A-Z]")
 # Replies that only one command can get: they mend a pairing that went wrong.
 _ONLY: dict[bytes, type | bytes] = {b"334": Sasl, b"235": Sasl, b"535": Sasl, b"354": b"DATA"}
+# Refusals that do not judge the password (RFC 4954 section 6, RFC 5321 section 4.2): trouble that passes, no such
+# command, sequence or mechanism, a mechanism too weak, encryption required. 530 may be either.
+_UNJUDGED = re.compile(rb"4\d\d|50[234]|53[48]")
 _BY_TLS = b"\x16\x03"  # how a handshake begins (RFC 8446 section 5.1), and no command or reply
 
 
@@ -46,7 +51,7 @@ class Smtp:
     """Commands and replies paired in order; bodies apart from both."""
 
     __slots__ = (
-        "_asked", "_auth", "_body", "_chunk", "_client", "_code", "_deciding", "_heard", "_last", "_lines", "_lmtp",
+        "_asked", "_auth", "_body", "_chunk", "_client", "_code", "_deciding", "_heard", "_joins", "_last", "_lines", "_lmtp",
         "_lost", "_newline", "_over", "_pending", "_recipients", "_said", "_server", "_strange", "_torn",
     )  # fmt: skip
 
@@ -64,6 +69,7 @@ class Smtp:
         self._lmtp = self._heard = self._over = False
         self._lost = False  # after a gap of the client's, until a command is recognised
         self._torn = False  # a gap on either side: a STARTTLS or its answer may have been in it
+        self._joins = True  # the next line may be a response to an AUTH that was not captured
         self._code = b""
         self._lines: list[tuple[int, bytes]] = []
         self._said: set[str] = set()
@@ -83,7 +89,7 @@ class Smtp:
     def gap(self, side: Side, offset: int, size: int) -> list[Event]:
         """Logins are given as far as they were seen; a body goes on in another piece; all pairings are forgotten."""
         events = self._pending.settle()
-        self._auth, self._asked, self._torn = None, False, True
+        self._auth, self._asked, self._torn, self._joins = None, False, True, True
         if side is Side.SERVER:
             self._server.clear()
             self._code, self._lines, self._heard = b"", [], False
@@ -174,12 +180,17 @@ class Smtp:
         if auth is not None and auth.expects and (self._heard or not _COMMAND.match(line)):
             auth.line(line, span)
             return
+        joins, self._joins = self._joins, False
+        if joins and (sasl := begun(line, span, "AUTH ")) is not None:
+            self._auth, self._lost = sasl, False
+            events += self._pending.push(sasl)
+            return
         if self._lost:
             if not _COMMAND.match(line):
                 return
             self._lost = False
-        verb, _, argument = line.partition(b" ")
-        events += self._pending.push(self._command(verb.strip().upper(), argument, span, events))
+        verb, argument = command(line)
+        events += self._pending.push(self._command(verb, argument, span, events))
 
     def _command(self, verb: bytes, argument: bytes, span: Span, events: list[Event]) -> Entry:
         """Act on a command; what is to wait for its reply."""
@@ -263,9 +274,7 @@ class Smtp:
         """The reply to one command."""
         good = code[0] == 0x32
         if isinstance(entry, Sasl):
-            # 421 is the server going away, no word on the login (RFC 5321 section 4.2.2).
-            outcome = Outcome.ACCEPTED if good else Outcome.UNKNOWN if code == b"421" else Outcome.REJECTED
-            events += finished(entry, outcome)
+            events += finished(entry, Outcome.ACCEPTED if good else _refusal(code, lines))
             self._auth = None if entry is self._auth else self._auth
         elif entry == b"DATA" and self._deciding:
             self._deciding = False
@@ -318,6 +327,11 @@ class Smtp:
         self._over = True
         span = Span(Side.SERVER, server, server)
         events.append(Upgrade(span=span, to="tls", status="granted", resume=(self._client.start, server)))
+
+
+def _refusal(code: bytes, lines: list[tuple[int, bytes]]) -> Outcome:
+    wanting = code == b"530" and any(wants_tls(text) for _, text in lines)
+    return Outcome.UNKNOWN if wanting or _UNJUDGED.fullmatch(code) else Outcome.REJECTED
 
 
 SPEC = Spec(

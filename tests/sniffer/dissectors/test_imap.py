@@ -63,9 +63,33 @@ def test_the_span_is_the_password():
         assert line[login.span.start : login.span.end] == "s3cret"
 
 
-@pytest.mark.parametrize("line", ['a1 LOGIN alice ""', "a1 LOGIN alice", "a1 LOGIN", "a1 LOGIN alice a b", "a1 LOGIN alice {0+}\r\n", 'a1 LOGIN alice "open', "a1 LOGIN alice a\0b"])
+@pytest.mark.parametrize("line", ['a1 LOGIN alice ""', "a1 LOGIN alice", "a1 LOGIN", "a1 LOGIN alice {0+}\r\n", 'a1 LOGIN alice "open', "a1 LOGIN alice a\0b"])
 def test_logins_without_a_password(line: str):
     assert logins(run([BANNER, client(f"{line}\r\n"), server("a1 NO\r\n"), client("a2 LOGIN bob x\r\n"), server("a2 OK\r\n")])) == [("LOGIN", "bob", "x", "accepted")]
+
+
+@pytest.mark.parametrize(
+    ("line", "password"),
+    [
+        ("a1 LOGIN alice a b", "a b"), ('a1 LOGIN "alice" "a"b"', 'a"b'), ('a1 LOGIN alice "a"b c" ', 'a"b c'), ("a1  LOGIN alice s3cret", "s3cret"), ("a1 LOGIN alice s3cret\r", "s3cret"),
+    ],
+)  # fmt: skip
+def test_arguments_against_the_syntax_hold_a_password_too(line: str, password: str):
+    script: Script = [BANNER, client(f"{line}\r\n"), server("a1 BAD syntax\r\n")]
+    events = run(script)
+    assert logins(events) == [("LOGIN", "alice", password, "rejected")]
+    (login,) = [e for e in events if isinstance(e, Login)]
+    assert line[login.span.start : login.span.end] == password
+
+
+@pytest.mark.parametrize("answer", ["[PRIVACYREQUIRED] no", "Login only available under a layer of encryption", "use STARTTLS first", "[UNAVAILABLE] later"])
+def test_a_refusal_that_asks_for_encryption_does_not_judge_the_password(answer: str):
+    assert logins(run([BANNER, client("a1 LOGIN alice s3cret\r\n"), server(f"* BAD [ALERT] it was exposed\r\na1 NO {answer}\r\n")])) == [("LOGIN", "alice", "s3cret", "unknown")]
+
+
+@pytest.mark.parametrize("before", [[], [server("+ \r\n")], [client("a1 NOOP\r\n"), Gap(Side.CLIENT, 30)], [client("a1 AUTHENTICATE PLAIN\r\n"), Gap(Side.SERVER, 4)]])
+def test_a_response_whose_command_was_not_captured(before: Script):
+    assert logins(run([*before, client(f"{PLAIN}\r\n"), server("a1 OK in\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "accepted")]
 
 
 def test_a_backslash_that_escapes_nothing_is_meant():

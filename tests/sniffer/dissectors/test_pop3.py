@@ -48,7 +48,7 @@ def upgrades(events: list[Event]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("reply", "outcome"),
-    [("+OK", "accepted"), ("+OK mailbox open", "accepted"), ("-ERR no", "rejected"), ("-ERR [AUTH] no", "rejected"), ("-ERR [IN-USE] locked", "accepted"), ("-ERR [SYS/TEMP] later", "unknown")],
+    [("+OK", "accepted"), ("+OK mailbox open", "accepted"), ("-ERR no", "rejected"), ("-ERR [AUTH] no", "rejected"), ("-ERR [IN-USE] locked", "accepted"), ("-ERR [SYS/TEMP] later", "unknown"), ("-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "unknown")],
 )
 @pytest.mark.parametrize("newline", ["\r\n", "\n"])
 def test_user_and_pass(reply: str, outcome: str, newline: str):
@@ -57,6 +57,27 @@ def test_user_and_pass(reply: str, outcome: str, newline: str):
     assert logins(events) == [("PASS", "alice", " s3 cret ", outcome)]
     (login,) = [e for e in events if isinstance(e, Login)]
     assert login.span.end - login.span.start == len(" s3 cret ")
+
+
+def test_status_words_and_line_ends_as_some_devices_write_them():
+    script: Script = [server("+OK. ready\r\n"), client("USER alice\r\r\n"), server("+OK.\r\n"), client(" PASS\ts3cret\r\r\n"), server("-ERR: no\r\n")]
+    assert logins(run(script)) == [("PASS", "alice", "s3cret", "rejected")]
+    assert SPEC.probe(b"USER alice\r\n", b"+OK. ready\r\n") is Match.YES
+
+
+@pytest.mark.parametrize("asked", ["CAPA", "AUTH", "LIST"])
+def test_a_list_that_does_not_come(asked: str):
+    script: Script = [BANNER, client(f"{asked}\r\n"), server("+OK\r\n"), client("USER alice\r\n"), server("+OK\r\n"), client("PASS s3cret\r\n"), server("-ERR no\r\n")]
+    assert logins(run(script)) == [("PASS", "alice", "s3cret", "rejected")]
+
+
+def test_a_capture_that_begins_with_the_password():
+    assert logins(run([client("PASS s3cret\r\n"), server("+OK Welcome\r\n"), client("STAT\r\n"), server("+OK 0 0\r\n")])) == [("PASS", None, "s3cret", "accepted")]
+
+
+@pytest.mark.parametrize("before", [[], [server("+ \r\n")], [BANNER, Gap(Side.CLIENT, 12)], [BANNER, client("AUTH PLAIN\r\n"), Gap(Side.SERVER, 4)]])
+def test_a_response_whose_command_was_not_captured(before: Script):
+    assert logins(run([*before, client(f"{PLAIN}\r\n"), server("+OK Welcome\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "accepted")]
 
 
 def test_pipelined_and_in_lower_case():

@@ -4,10 +4,11 @@ import base64
 import hashlib
 import hmac
 import time
+from base64 import b64encode
 
 import pytest
 
-from sniffer.dissectors._sasl import MAX_RESPONSE, Sasl, joined, unbase64
+from sniffer.dissectors._sasl import MAX_RESPONSE, Sasl, begun, joined, unbase64
 from sniffer.events import ChallengeResponse, Event, Login, Outcome, Side, Span, Token
 
 SPAN = Span(Side.CLIENT, 10, 20)
@@ -241,6 +242,29 @@ def test_cancelled_and_undecodable():
     assert not sasl.expects
     assert sasl.finish(Outcome.REJECTED) == []
     assert exchange("PLAIN", b"", None) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"\0alice\0s3cret", ("AUTH PLAIN", "alice", "s3cret")),
+        (b"boss\0alice\0s3cret", ("AUTH PLAIN", "alice", "s3cret")),
+        (b"user=alice\x01auth=Bearer abcdef123456\x01\x01", ("AUTH XOAUTH2", "alice", "abcdef123456")),
+        (b"n,a=alice,\x01host=x\x01auth=Bearer abcdef123456\x01\x01", ("AUTH OAUTHBEARER", "alice", "abcdef123456")),
+    ],
+)
+def test_a_response_that_names_its_mechanism_by_its_form(data: bytes, found: tuple[str, str, str]):
+    sasl = begun(b64encode(data), SPAN, "AUTH ")
+    assert sasl is not None
+    (event,) = sasl.finish(Outcome.ACCEPTED)
+    assert isinstance(event, Login | Token)
+    assert (event.mechanism, event.username, event.secret.reveal()) == found
+
+
+@pytest.mark.parametrize("data", [b"", b"alice", b"alice\0s3cret", b"a\0b\0", b"\0\0s3cret", b"\x01\0alice\0s3cret", b"a\0b\0c\0d", b"alice " + b"ab" * 16, b"NTLMSSP\0\x01\0\0\0" + bytes(40), b"NTLMSSP\0\x03\0\0\0" + bytes(80), b"n,,n=alice,r=abc"])
+def test_responses_that_might_be_of_any_mechanism(data: bytes):
+    assert begun(b64encode(data), SPAN) is None
+    assert begun(data, SPAN) is None
 
 
 def test_an_exchange_is_finished_once():

@@ -55,8 +55,10 @@ def upgrades(events: list[Event]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("reply", "outcome"),
-    [("235 2.7.0 ok", "accepted"), ("235", "accepted"), ("535-5.7.8 no\r\n535 5.7.8 no", "rejected"), ("454 4.7.0 later", "rejected"), ("504 unknown", "rejected"), ("421 bye", "unknown")],
-)
+    [("235 2.7.0 ok", "accepted"), ("235", "accepted"), ("535-5.7.8 no\r\n535 5.7.8 no", "rejected"), ("421 bye", "unknown"),
+     ("530 Access denied", "rejected"), ("550 no permission", "rejected"),
+     *((r, "unknown") for r in ("454 4.7.0 later", "504 unknown", "534 5.7.9 too weak", "538 5.7.11 encryption required", "530 5.7.0 Must issue a STARTTLS command first"))],
+)  # fmt: skip
 @pytest.mark.parametrize(
     "turns",
     [
@@ -70,6 +72,16 @@ def upgrades(events: list[Event]) -> list[str]:
 def test_logins_and_outcomes(turns: Script, reply: str, outcome: str):
     mechanism = "AUTH LOGIN" if b"LOGIN" in turns[0].data else "AUTH PLAIN"
     assert logins(run([*HELLO, *turns, server(f"{reply}\r\n")])) == [(mechanism, "alice", "s3cret", outcome)]
+
+
+@pytest.mark.parametrize("line", [f"  AUTH PLAIN {PLAIN}", f"AUTH\tPLAIN {PLAIN}", f"AUTH  PLAIN   {PLAIN} "])
+def test_blanks_are_taken_as_servers_take_them(line: str):
+    assert logins(run([*HELLO, client(f"{line}\r\n"), server("235 in\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "accepted")]
+
+
+@pytest.mark.parametrize("before", [[], [server("334 \r\n")], [*HELLO, Gap(Side.CLIENT, 12)], [*HELLO, client("AUTH PLAIN\r\n"), Gap(Side.SERVER, 6)]])
+def test_a_response_whose_command_was_not_captured(before: Script):
+    assert logins(run([*before, client(f"{PLAIN}\r\n"), server("235 in\r\n")])) == [("AUTH PLAIN", "alice", "s3cret", "accepted")]
 
 
 def test_the_span_is_the_response():
