@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from sniffer.dissectors import _certificates_lax
 from sniffer.events import Certificate
 
 if TYPE_CHECKING:
@@ -36,39 +37,41 @@ def parse(der: bytes) -> Certificate | None:
         warnings.simplefilter("ignore", UserWarning)
         try:
             found = x509.load_der_x509_certificate(der)
+            names = {x509.NameOID.EMAIL_ADDRESS: "emailAddress"}
             return Certificate(
-                subject=found.subject.rfc4514_string(),
-                issuer=found.issuer.rfc4514_string(),
+                subject=found.subject.rfc4514_string(names),
+                issuer=found.issuer.rfc4514_string(names),
                 not_before=_time(found.not_valid_before_utc),
                 not_after=_time(found.not_valid_after_utc),
-                key=_key(found),
+                key=_key(found) or _certificates_lax.key(der),
                 self_signed=found.subject == found.issuer,
                 names=_names(found),
                 signature=_signature(found),
             )
-        except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType):
-            return None
+        except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion, x509.UnsupportedGeneralNameType):
+            return _certificates_lax.read(der)
 
 
 def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1000 else moment.isoformat()
 
 
-def _key(found: x509.Certificate) -> str:
+def _key(found: x509.Certificate) -> str | None:
+    """The kind and size of the key; None for what the library does not know."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
     try:
         key = found.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        return "unknown"
+        return None
     if isinstance(key, rsa.RSAPublicKey):
         return f"rsa {key.key_size}"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return {"secp256r1": "ec p-256", "secp384r1": "ec p-384", "secp521r1": "ec p-521"}.get(key.curve.name, f"ec {key.curve.name}")
     if isinstance(key, dsa.DSAPublicKey):
         return f"dsa {key.key_size}"
-    return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "ed448" if isinstance(key, ed448.Ed448PublicKey) else "unknown"
+    return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else "ed448" if isinstance(key, ed448.Ed448PublicKey) else None
 
 
 def _names(found: x509.Certificate) -> tuple[str, ...]:
