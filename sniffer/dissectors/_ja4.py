@@ -33,7 +33,7 @@ def _ja4(transport: str, legacy: int, all_suites: tuple[int, ...], all_extension
     tail = ",".join(f"{n:04x}" for n in kept)
     if signatures:
         tail += "_" + ",".join(f"{n:04x}" for n in without_grease(signatures))
-    return f"{head}_{_hash(middle) if suites else '0' * 12}_{_hash(tail) if extensions else '0' * 12}"
+    return f"{head}_{_hash(middle) if suites else '0' * 12}_{_hash(tail) if kept else '0' * 12}"
 
 
 def _hash(text: str) -> str:

@@ -84,25 +84,26 @@ def _words(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f">{len(data) // 2}H", data[: len(data) & ~1])
 
 
-def _extensions(reader: _Reader) -> list[tuple[int, bytes]]:
+def _extensions(reader: _Reader, whole: bool) -> list[tuple[int, bytes]]:
+    """All of them; where the message is not ``whole``, those that are."""
     if not reader.left():
         return []
-    data = reader.vector(2)
+    data = reader.vector(2) if whole else reader.data[reader.at + 2 :]
     found: list[tuple[int, bytes]] = []
     at, end = 0, len(data)
     while at < end and len(found) < _MAX_EXTENSIONS:
-        if at + 4 > end:
-            raise Malformed(_OVER)
-        kind, size = _PAIR(data, at)
+        kind, size = _PAIR(data, at) if at + 4 <= end else (0, end)
         at += 4 + size
         if at > end:
+            if not whole:
+                break
             raise Malformed(_OVER)
         found.append((kind, data[at - size : at]))
     return found
 
 
-def client_hello(body: bytes, *, cookie: bool = False) -> ClientHello:
-    """A ClientHello's body; ``cookie`` for DTLS, which has one more field."""
+def client_hello(body: bytes, *, cookie: bool = False, whole: bool = True) -> ClientHello:
+    """A ClientHello's body, or its beginning; ``cookie`` for DTLS, which has one more field."""
     reader = _Reader(body)
     version = reader.number(2)
     reader.take(32)
@@ -112,7 +113,7 @@ def client_hello(body: bytes, *, cookie: bool = False) -> ClientHello:
     suites = _words(reader.vector(2))
     reader.vector(1)
     hello = ClientHello(version, session, suites, ())
-    extensions = _extensions(reader)
+    extensions = _extensions(reader, whole)
     hello.extensions = tuple([kind for kind, _ in extensions])
     get = dict(extensions).get
     hello.sni = _server_name(get(_SNI, b""))
@@ -144,10 +145,11 @@ def alpn_text(name: bytes) -> str:
     return name.decode("ascii", "replace") if name.isascii() and name.decode().isprintable() else name.hex()
 
 
-def server_hello(body: bytes) -> ServerHello:
+def server_hello(body: bytes, *, whole: bool = True) -> ServerHello:
     """A ServerHello's body; the version is the one chosen, also where supported_versions hides it.
 
     Until draft 21 of TLS 1.3 it said the draft's number as its version, and had neither session id nor compression.
+    Of a body that is not ``whole`` the beginning is enough, up to the suite.
     """
     reader = _Reader(body)
     version = reader.number(2)
@@ -155,8 +157,13 @@ def server_hello(body: bytes) -> ServerHello:
     draft = version >> 8 == 0x7F
     session = b"" if draft else reader.vector(1)
     hello = ServerHello(version, session, reader.number(2), retry=random == RETRY)
-    reader.take(0 if draft else 1)
-    for kind, data in _extensions(reader):
+    if whole:
+        reader.take(0 if draft else 1)
+    else:
+        reader.at += 0 if draft else 1
+        if hello.suite >> 8 == 0x13 and version == 0x0303:
+            hello.version = 0x0304  # its own suites say so before the extension does
+    for kind, data in _extensions(reader, whole):
         if kind == _VERSIONS and len(data) >= 2:
             hello.version = int.from_bytes(data[:2], "big")
         elif kind in (_KEY_SHARE, _OLD_KEY_SHARE) and len(data) >= 2:

@@ -46,6 +46,19 @@ class Handshake:
             self.tls13 = True
         return []
 
+    def part(self, kind: int, body: bytes, span: Span) -> list[Event]:
+        """What the beginning of a hello shows whose end is not in the capture; nothing where it ends too early."""
+        try:
+            if kind == SERVER_HELLO and span.side:
+                return self._server(_tls_hello.server_hello(body, whole=False), span)
+            if kind == CLIENT_HELLO and not self.offered:
+                self.offered = True
+                sni = _tls_hello.client_hello(body, cookie=self._transport == "d", whole=False).sni
+                return [Tls(span=span, sni=sni)] if sni else []
+        except Malformed:
+            pass
+        return []
+
     def _client(self, hello: _tls_hello.ClientHello, span: Span) -> list[Event]:
         """The fingerprint is that of the first hello: the one after a retry has a cookie in it and other shares."""
         self._session = hello.session
@@ -113,3 +126,8 @@ class Messages:
             at += 4 + size
         self._data = data[at:]
         return found
+
+    def rest(self) -> tuple[int, bytes]:
+        """Kind and body of the message that did not become whole, forgotten here; 0 and nothing where there is none."""
+        data, self._data = self._data, b""
+        return (data[0], data[4:]) if data else (0, b"")

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 _CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION, _WITH_ID = 20, 21, 22, 23, 25
 _VERSIONS = (b"\xfe\xff", b"\xfe\xfd", b"\x01\x00")
 _HEADER, _MESSAGE = 13, 12
+_COOKIE = b"\x21\x12\xa4\x42"
 # Fragments held for one message, and messages begun and not finished: a handshake has a dozen messages.
 MAX_MESSAGE = 64 * 1024
 MAX_OPEN = 16
-# A handshake takes four flights; retransmissions included, this many datagrams are plenty.
+# A handshake takes four flights; retransmissions included, this many datagrams are plenty (STUN beside it is not counted).
 MAX_DATAGRAMS = 64
 
 
@@ -35,7 +36,7 @@ class Dtls:
         self._ended = False
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
-        self._datagrams += 1
+        self._datagrams += not _stun(data, 0)
         events: list[Event] = []
         span = Span(side, offset, offset + len(data))
         at = 0
@@ -117,14 +118,34 @@ class Dtls:
 
 
 def probe(client: bytes, server: bytes) -> Match:
-    """A record header with a version of DTLS, a length that fits, and a hello behind it, or any record of a later epoch."""
-    said = [_record_like(data) for data in (client, server) if data]
-    if not said:
-        return Match.MORE
-    return Match.NO if Match.NO in said else Match.YES
+    """A record header with a version of DTLS, a length that fits, and a hello behind it, or any record of a later epoch.
+
+    Between browsers and conference servers STUN comes first on the same ports (RFC 7983).
+    """
+    said = [_record_like(_after_stun(data)) for data in (client, server) if data]
+    if Match.NO in said:
+        return Match.NO
+    return Match.YES if Match.YES in said else Match.MORE
+
+
+def _stun(data: bytes, at: int) -> int:
+    """How long the STUN message is that begins there (RFC 8489, section 5); 0 where none does."""
+    if data[at + 4 : at + 8] != _COOKIE or data[at] > 0x3F or data[at + 3] & 3:
+        return 0
+    return 20 + (data[at + 2] << 8 | data[at + 3])
+
+
+def _after_stun(data: bytes) -> bytes:
+    """What a side said after its STUN messages; the last may be cut where a probe's view ends."""
+    at = 0
+    while at < len(data) and (size := _stun(data, at)):
+        at += size
+    return data[at:]
 
 
 def _record_like(data: bytes) -> Match:
+    if not data:
+        return Match.MORE
     if len(data) >= _HEADER + 8 and data[0] == _WITH_ID and data[1:3] == _VERSIONS[1]:
         # A connection id of a length that only the handshake told stands before the length (RFC 9146, section 4).
         return Match.YES if 0 < int.from_bytes(data[3:5], "big") <= 64 else Match.NO

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sniffer.dissectors._buffer import Buffer
+from sniffer.dissectors._sealed import MAX_SAMPLE, MIN_SAMPLE, TEXT, begins_sealed, sealed
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.events import Anomaly, Done, Encryption, Event, Greeting, Posture, Side, Span
 
@@ -40,6 +41,8 @@ class Ssh:
         buffer = self._buffers[side]
         buffer.feed(offset, data)
         events: list[Event] = []
+        if self._version == [None, None] and not self._lines and (joined := self._joined(buffer, Span(side, offset, offset + 1))) is not None:
+            return joined
         while self._version[side] is None:
             start = buffer.start
             line = buffer.line(_MAX_LINE)
@@ -60,6 +63,21 @@ class Ssh:
         elif self._lists[side] is not None and len(buffer) > 4096:
             events += self._established(Span(side, buffer.start, buffer.start + 1))
         return events
+
+    def _joined(self, buffer: Buffer, span: Span) -> list[Event] | None:
+        """The identifications were before the capture; on SSH's port, what looks like ciphertext is taken for it.
+
+        None for what may be lines; nothing until both sides together have said enough (a keystroke takes 36 bytes).
+        """
+        held = buffer.peek(min(len(buffer), MAX_SAMPLE)) or b""
+        if held.startswith(b"SSH-") or not held.translate(None, TEXT):
+            return None
+        sample = b"".join(b.peek(min(len(b), MAX_SAMPLE)) or b"" for b in self._buffers)
+        if len(sample) < MIN_SAMPLE:
+            return []
+        if not sealed(sample):
+            return None
+        return [Posture(span=span, encryption=Encryption.ENCRYPTED, why="joined after the identification; looks encrypted"), Done(span=span)]
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
         return self._established(Span(side, offset, offset)) if any(self._version) else ()
@@ -128,8 +146,10 @@ def probe(client: bytes, server: bytes) -> Match:
     # A server may say other lines before its identification (RFC 4253, 4.2).
     if _LATER.match(server) and b"SSH-".startswith(client[:4]):
         return Match.YES
-    if any(data and not b"SSH-".startswith(data[:4]) for data in (client, server)):
-        return Match.NO
+    for data in (client, server):
+        # Joined later, of which only the port can tell.
+        if not b"SSH-".startswith(data[:4]) and begins_sealed(data) is Match.NO:
+            return Match.NO
     return Match.MORE
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sniffer.dissectors import _certificates, _tls_ssl2
 from sniffer.dissectors._buffer import Buffer
+from sniffer.dissectors._sealed import begins_sealed, sealed
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.dissectors._tls_state import Handshake, Messages
 from sniffer.errors import Malformed
@@ -25,6 +26,8 @@ MAX_EARLY = 32 * 1024
 _FATAL = 2
 # The version of China's TLCP (GB/T 38636-2020), whose records and messages are else those of TLS 1.1.
 _TLCP = b"\1\1"
+# An alert or data under the keys: the least that a cipher's tag or code adds is 16 bytes.
+_MIN_SEALED = 17
 # What a side can say first where the capture begins inside a handshake: certificate, its proof, key exchange, …
 _MESSAGES = (frozenset((1, 11, 15, 16)), frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 22)))
 
@@ -32,7 +35,7 @@ _MESSAGES = (frozenset((1, 11, 15, 16)), frozenset((0, 1, 2, 4, 6, 11, 12, 13, 1
 class TlsRecords:
     """Reads records until the keys change; then there is nothing more to be seen."""
 
-    __slots__ = ("_buffers", "_changed", "_early", "_handshake", "_messages", "_records", "_said", "_seen")
+    __slots__ = ("_buffers", "_changed", "_early", "_handshake", "_lost", "_messages", "_records", "_said", "_seen")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(MAX_RECORD + 64 + (1 << 18)), Buffer(MAX_RECORD + 64 + (1 << 18)))
@@ -41,6 +44,7 @@ class TlsRecords:
         self._changed = [False, False]
         self._records = [0, 0]
         self._early = False
+        self._lost = 0  # bit of each side whose next record's place is not known
         self._seen = 0
         self._said = False
 
@@ -49,6 +53,8 @@ class TlsRecords:
         buffer.feed(offset, data)
         events: list[Event] = []
         self._seen += len(data)
+        if self._lost and self._still_lost(side):
+            return self._bounded(side, offset)
         if not self._records[side] and (head := buffer.peek(3)) and head[0] & 0x80 and head[2] == (4 if side else 1):
             events += self._old_hello(buffer, side)
             if not self._records[side] or self._said:
@@ -58,6 +64,8 @@ class TlsRecords:
         while end - at >= 5:
             kind, size = held[at], held[at + 3] << 8 | held[at + 4]
             if kind not in _KINDS or (held[at + 1] != 3 and held[at + 1 : at + 3] != _TLCP) or size > MAX_RECORD:
+                if self._joined_inside(side, data):
+                    return [] if self._still_lost(side) else self.feed(side, buffer.end, b"")
                 raise Malformed("no TLS record where one was due")
             if kind == APPLICATION and not self._handshake.null and not self._awaits(side, start):
                 # Nothing in it can be read: no need to wait for the whole of it.
@@ -72,24 +80,74 @@ class TlsRecords:
             start += 5 + size
             if self._said and not self._handshake.null:
                 return events
-        if self._seen > MAX_HANDSHAKE and not self._handshake.null:
-            events += [Anomaly(span=Span(side, offset, buffer.end), reason="a handshake without end"), Done(span=Span(side, offset, buffer.end))]
-        return events
+        return events + self._bounded(side, offset) if self._seen > MAX_HANDSHAKE else events
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
-        """Record boundaries are lost with the bytes; what the handshake showed before stays true."""
+        """Record boundaries are lost with the bytes; what the handshake showed before stays true.
+
+        Where the server's choice is not among that, a later packet may show it, or application data: packets cut short
+        by a snap length begin with records all the same.
+        """
         span = Span(side, offset, offset)
-        if (self._handshake.version or self._early) and not self._said:
-            return [self._handshake.established(span), Done(span=span)]
-        return [Done(span=span)]
+        if self._said:
+            return [Done(span=span)]
+        events = self._cut(side)
+        if self._handshake.version or self._early:
+            return [*events, self._handshake.established(span, seen=self._early), Done(span=span)]
+        self._lost |= 1 << side
+        return events
 
     def close(self) -> Sequence[Event]:
         """The server has chosen, or the client went on under its keys: nothing of the rest could be read."""
-        if self._said or not (self._handshake.version or self._early):
+        if self._said:
             return ()
+        events = [*self._cut(Side.CLIENT), *self._cut(Side.SERVER)]
+        if self._lost and not any(self._records) and not self._handshake.offered:
+            events.append(Posture(span=Span(Side.CLIENT, 0, 0), encryption=Encryption.UNKNOWN, why="joined inside a record; looks encrypted"))
+        if not (self._handshake.version or self._early):
+            return events
         side = Side.SERVER if self._handshake.version else Side.CLIENT
         end = self._buffers[side].start
-        return [self._handshake.established(Span(side, end, end), seen=self._early)]
+        return [*events, self._handshake.established(Span(side, end, end), seen=self._early)]
+
+    def _bounded(self, side: Side, offset: int) -> list[Event]:
+        if self._seen <= MAX_HANDSHAKE or self._handshake.null:
+            return []
+        span = Span(side, offset, self._buffers[side].end)
+        return [Anomaly(span=span, reason="a handshake without end"), Done(span=span)]
+
+    def _still_lost(self, side: Side) -> bool:
+        """After a hole, or where the capture begins inside a record: the next record is looked for."""
+        if not self._lost & 1 << side:
+            return False
+        buffer = self._buffers[side]
+        held, at = buffer.window()
+        found = _next_record(held[at:])
+        if found < 0:
+            if len(buffer) >= 5:
+                buffer.clear()
+            return True
+        buffer.skip(found)
+        self._lost &= ~(1 << side)
+        return False
+
+    def _joined_inside(self, side: Side, data: bytes) -> bool:
+        """Whether the capture begins inside a record of this side: ciphertext, which may end where the next record begins."""
+        if self._records[side] or not sealed(data):
+            return False
+        self._lost |= 1 << side
+        return True
+
+    def _cut(self, side: Side) -> list[Event]:
+        """What stands of hellos in a record or message that is not all there."""
+        held, messages = self._buffers[side].rest(), self._messages[side]
+        span = Span(side, self._buffers[side].start - len(held), self._buffers[side].start)
+        events: list[Event] = []
+        if len(held) > 5 and held[0] == HANDSHAKE and not self._changed[side] and not self._handshake.version:
+            for number, message in messages.feed(held[5:]):
+                events += self._handshake.message(number, message, span)
+        kind, body = messages.rest()
+        return events if self._handshake.version else events + self._handshake.part(kind, body, span)
 
     def _awaits(self, side: Side, start: int) -> bool:
         """Whether a client's records come before its server's first word: early data, or a capture of one side."""
@@ -126,7 +184,8 @@ class TlsRecords:
                 return self._established(span)
             return []
         if kind == ALERT:
-            return self._alert(body, span)
+            # One under the keys is longer; where nothing came before, the capture shows the end of a session.
+            return self._alert(body, span) if len(body) < _MIN_SEALED else self._established(span)
         if kind == HANDSHAKE and not self._changed[side]:
             events: list[Event] = []
             for number, message in self._messages[side].feed(body):
@@ -166,7 +225,7 @@ class TlsRecords:
 
 
 def probe(client: bytes, server: bytes) -> Match:
-    """A client hello, a server hello, or two application records in a row."""
+    """A client hello, a server hello, two application records in a row, or one that is all that was said."""
     said = [_side(client, True), _side(server, False)]
     if Match.NO in said:
         return Match.NO
@@ -176,13 +235,20 @@ def probe(client: bytes, server: bytes) -> Match:
 def _side(data: bytes, client: bool) -> Match:
     if not data:
         return Match.MORE
+    said = Match.NO
     if data[0] == HANDSHAKE or data[0] == ALERT:
-        return _hello(data, 1 if client else 2)
-    if data[0] == APPLICATION or data[0] == CHANGE_CIPHER:
-        return _records(data)
-    if data[0] & 0x80:
-        return _tls_ssl2.client(data) if client else _tls_ssl2.server(data)
-    return Match.NO
+        said = _hello(data, 1 if client else 2)
+        if said is Match.NO:
+            said = _records(data)  # under the keys, where neither kind nor length of a message can be read
+    elif data[0] == APPLICATION or data[0] == CHANGE_CIPHER:
+        said = _records(data)
+    elif data[0] & 0x80:
+        said = _tls_ssl2.client(data) if client else _tls_ssl2.server(data)
+    if said is Match.NO and not _header_like(data, 0) and begins_sealed(data) is not Match.NO:
+        # Joined inside a record: that is for the other side to say, or for a record further on.
+        found = _next_record(data)
+        return Match.YES if found > 0 and sealed(data[:found]) else Match.MORE
+    return said
 
 
 def _hello(data: bytes, kind: int) -> Match:
@@ -195,7 +261,7 @@ def _hello(data: bytes, kind: int) -> Match:
     if data[0] == ALERT:
         # Both level and description are short numbers; an encrypted one is longer and comes only mid-stream.
         return (Match.YES if data[5] in (1, 2) else Match.NO) if size == 2 else Match.NO
-    if not 4 <= size <= MAX_RECORD:
+    if not 0 < size <= MAX_RECORD:
         return Match.NO
     if data[5] == kind:
         return Match.YES
@@ -205,10 +271,10 @@ def _hello(data: bytes, kind: int) -> Match:
 
 
 def _records(data: bytes) -> Match:
-    """Joined in the middle: a whole record and the header of another."""
+    """Joined in the middle: a whole record and the header of another, or one sealed record and nothing else."""
     at = 0
     for count in range(3):
-        if count == 2:
+        if count == 2 or (count and at == len(data) and data[0] in (ALERT, APPLICATION) and at >= 5 + _MIN_SEALED):
             return Match.YES
         head = data[at : at + 5]
         if (head[:1] and head[0] not in _KINDS) or (len(head) > 1 and head[1] != 3) or (len(head) > 2 and head[2] > 4):
@@ -216,13 +282,29 @@ def _records(data: bytes) -> Match:
         if len(head) < 5:
             return Match.MORE
         size = head[3] << 8 | head[4]
-        if not size or size > MAX_RECORD:
+        if not size or size > MAX_RECORD or (not at and head[0] == ALERT and size < _MIN_SEALED):
             return Match.NO
         at += 5 + size
         if at > 1000:
             # The next header lies beyond what a probe sees; a version and a length in range must do.
             return Match.YES if count or head[0] == APPLICATION else Match.NO
     return Match.YES
+
+
+def _next_record(data: bytes) -> int:
+    """Where a record begins: at once, or further on one of application data that another follows; -1 where none does."""
+    if _header_like(data, 0):
+        return 0
+    at = data.find(b"\x17\x03", 1)
+    while 0 <= at < len(data) - 5:
+        if _header_like(data, at) and _header_like(data, at + 5 + (data[at + 3] << 8 | data[at + 4])):
+            return at
+        at = data.find(b"\x17\x03", at + 2)
+    return -1
+
+
+def _header_like(data: bytes, at: int) -> bool:
+    return at + 5 <= len(data) and data[at] in _KINDS and data[at + 1] == 3 and data[at + 2] <= 4 and 0 < data[at + 3] << 8 | data[at + 4] <= MAX_RECORD
 
 
 SPEC = Spec(

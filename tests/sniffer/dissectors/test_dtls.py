@@ -75,3 +75,16 @@ def test_a_handshake_whose_end_was_not_captured(script):
 def test_a_failed_handshake_encrypts_nothing(script):
     alert = Say(Side.SERVER, b"\x15\xfe\xfd" + bytes(8) + b"\x00\x02\x02\x28")
     assert [e.encryption for e in drive(SPEC, [script[0], alert], datagram=True) if isinstance(e, Posture)] == [Encryption.UNKNOWN]
+
+
+def test_stun_before_the_handshake(script):
+    """A call between browsers: both sides ask each other for their addresses first, as often as they like."""
+    stun = b"\x00\x01\x00\x08\x21\x12\xa4\x42" + bytes(12) + b"\x80\x22\x00\x04test"
+    first = script[0].data
+    assert probe(stun, b"") is Match.MORE
+    assert probe(stun * 3 + first, stun) is Match.YES
+    assert probe(stun, stun + first) is Match.YES
+    assert probe(stun + b"plain text", b"") is Match.NO
+    assert probe((stun * 40)[:1024], b"") is Match.MORE
+    events = drive(SPEC, [*[client(stun), Say(Side.SERVER, stun)] * 70, *script], datagram=True)
+    assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.ENCRYPTED]

@@ -17,3 +17,8 @@ def test_the_example_of_the_specification():
 
 def test_nothing_offered():
     assert ja4(ClientHello(0x0301, b"", (), ()), "q") == "q10i000000_000000000000_000000000000"
+
+
+def test_a_name_and_nothing_else_leaves_the_third_part_empty():
+    """The name and the protocols are not in what is hashed, and nothing is hashed of nothing."""
+    assert ja4(ClientHello(0x0303, b"", (0x002F,), (0x0000, 0x0010), alpn=(b"h2",)), "t").endswith("_000000000000")

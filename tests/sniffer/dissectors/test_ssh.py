@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from sniffer.dissectors import Match
 from sniffer.dissectors.ssh import SPEC, probe
 from sniffer.events import Anomaly, Done, Encryption, Greeting, Posture
-from tests.drive import client, server
+from tests.drive import client, drive, server
 from tests.sniffer.dissectors.say import both, storm
 
 
@@ -36,7 +38,7 @@ def test_protocol_1():
     assert [e.reason for e in events if isinstance(e, Anomaly)] == ["SSH protocol 1", "SSH protocol 1"]
 
 
-@pytest.mark.parametrize(("c", "s", "said"), [(b"", b"SSH-2.0-x", Match.YES), (b"SSH-", b"", Match.MORE), (b"SS", b"", Match.MORE), (b"SSL", b"", Match.NO), (b"", b"220 x", Match.NO), (b"", b"Authorised users only\r\n\r\nSSH-2.0-x", Match.YES), (b"GET / HTTP/1.1\r\n", b"text\nSSH-2.0-x", Match.NO)])
+@pytest.mark.parametrize(("c", "s", "said"), [(b"", b"SSH-2.0-x", Match.YES), (b"SSH-", b"", Match.MORE), (b"SS", b"", Match.MORE), (b"SSL-2", b"", Match.NO), (b"", b"220 x", Match.NO), (b"", b"Authorised users only\r\n\r\nSSH-2.0-x", Match.YES), (b"GET / HTTP/1.1\r\n", b"text\nSSH-2.0-x", Match.NO)])
 def test_probe(c, s, said):
     assert probe(c, s) is said
 
@@ -48,3 +50,19 @@ def test_storm():
 def test_an_identification_without_software():
     events = both(SPEC, [server("SSH-2.0\n"), client("SSH-2.0-x\r\n"), client(kexinit("aes128-ctr")), server(kexinit("aes128-ctr"))])
     assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
+
+
+SEALED = Random(5).randbytes(36)
+
+
+def test_joined_after_the_identification():
+    """Keystrokes of a session that was there before the capture: on SSH's port, what looks like ciphertext is taken for it."""
+    other = Random(6).randbytes(100)
+    assert probe(SEALED, b"") is Match.MORE
+    assert probe(SEALED, other) is Match.MORE
+    assert probe(SEALED, b"220 ready\r\n") is Match.NO
+    assert probe(b"", bytes(100)) is Match.NO
+    events = drive(SPEC, [client(SEALED), server(other)])
+    assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
+    assert drive(SPEC, [client(SEALED)]) == []
+    assert drive(SPEC, [client(SEALED), server(bytes(100))]) == []

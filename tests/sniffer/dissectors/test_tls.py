@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from random import Random
 
 import pytest
 
@@ -90,8 +91,8 @@ def test_a_gap_keeps_what_was_shown():
     ("c", "s", "said"),
     [
         (FLIGHTS[ssl.TLSVersion.TLSv1_3][0].data[:1024], b"", Match.YES), (b"\x16\x03", b"", Match.MORE), (DATA * 2, b"", Match.YES), (b"", b"\x15\x03\x01\x00\x02\x02\x28", Match.YES),
-        (b"\x16\x05\x01\x00\x10\x01", b"", Match.NO), (b"GET /", b"", Match.NO), (b"", b"220 hi", Match.NO),
-        (b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10", b"", Match.YES), (b"\x80\x2e\x05\x00\x02\x00\x15\x00\x00\x00\x10", b"", Match.NO),
+        (b"\x16\x05\x01\x00\x10\x01" + bytes(20), b"", Match.NO), (b"GET /", b"", Match.NO), (b"", b"220 hi", Match.NO),
+        (b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10", b"", Match.YES), (b"\x80\x2e\x05\x00\x02\x00\x15\x00\x00\x00\x10" + bytes(16), b"", Match.NO),
     ],
 )  # fmt: skip
 def test_probe(c, s, said):
@@ -191,3 +192,82 @@ def test_integrity_alone_is_no_encryption_in_tls_1_3():
 @pytest.mark.parametrize(("c", "s"), [(record(22, message(16, bytes(66))), b""), (b"", record(22, message(11, bytes(300)) + message(14, b""))), (b"", record(22, message(12, bytes(100))))])
 def test_joined_inside_the_handshake(c, s):
     assert probe(c, s) is Match.YES
+
+
+SERVER_FIRST = record(22, hello(2, 0xC02F, b"\xff\x01\x00\x01\x00") + message(11, bytes(900)))
+SEALED = Random(5).randbytes(400)
+
+
+def test_the_end_of_a_session_shows_a_sealed_alert():
+    """A capture that begins when an idle connection is closed."""
+    alert = record(21, SEALED[:26])
+    assert probe(b"", alert) is Match.YES
+    assert probe(alert, b"") is Match.YES
+    assert verdicts(both(SPEC, [server(alert)])) == [Encryption.ENCRYPTED]
+    assert verdicts(both(SPEC, [client(alert), server(alert)])) == [Encryption.ENCRYPTED]
+    assert probe(b"", record(21, b"\x03\x28")) is Match.NO
+
+
+def test_one_record_of_data_is_enough_in_the_middle():
+    assert probe(record(23, SEALED[:40]), b"") is Match.YES
+    assert probe(record(23, SEALED[:8]), b"") is Match.MORE
+    assert probe(record(23, SEALED[:40])[:-1], b"") is Match.MORE
+
+
+def test_a_sealed_finished_before_data():
+    """Its first byte is no kind of handshake message."""
+    assert probe(record(22, b"\xa7" + SEALED[:39]) + DATA, b"") is Match.YES
+    assert probe(record(22, b"\xa7" + SEALED[:39]) + b"x" * 40, b"") is Match.NO
+
+
+def test_joined_inside_a_record_of_one_side():
+    """During a download: the server's bytes begin anywhere, the client's with a record."""
+    assert probe(b"", SEALED) is Match.MORE
+    assert probe(DATA, SEALED) is Match.YES
+    assert probe(b"STARTTLS\r\n" + SEALED[:64] + DATA + DATA, b"") is Match.NO
+    assert probe(DATA, b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nServer: x\r\n\r\n") is Match.NO
+    for script in ([server(SEALED), client(DATA)], [client(record(21, SEALED[:10])), server(SEALED), client(DATA)], [server(SEALED + DATA + DATA)]):
+        assert verdicts(drive(SPEC, script)) == [Encryption.ENCRYPTED]
+
+
+def test_a_server_hello_after_a_hole():
+    """Packets cut by a snap length, or a client hello that was lost in part."""
+    script = [client(record(22, hello(1, 0xC02F))[:40]), Gap(Side.CLIENT, 200), server(record(22, hello(2, 0xC02F)) + CHANGE), client(CHANGE)]
+    events = drive(SPEC, script)
+    assert facts(events)["version"] == "TLS 1.2"
+    assert verdicts(events) == [Encryption.ENCRYPTED]
+
+
+def test_data_after_a_hole_where_the_server_hello_was():
+    script = [client(record(22, hello(1, 0xC02F))), Gap(Side.SERVER, 1400), server(SEALED[:300]), client(CHANGE + record(22, SEALED[:40])), server(CHANGE + record(22, SEALED[:40])), client(DATA)]
+    events = drive(SPEC, script)
+    assert verdicts(events) == [Encryption.ENCRYPTED]
+    assert "version" not in facts(events)
+
+
+@pytest.mark.parametrize(("size", "known"), [(52, True), (300, True), (45, False)])
+def test_the_beginning_of_a_server_hello_shows_version_and_suite(size, known):
+    for end in ([Gap(Side.SERVER, 1000)], []):
+        events = drive(SPEC, [client(record(22, hello(1, 0xC02F))), server(SERVER_FIRST[:size]), *end])
+        assert facts(events).get("cipher") == ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" if known else None)
+        assert verdicts(events) == [Encryption.ENCRYPTED] * known
+
+
+def test_the_suites_of_1_3_tell_the_version_before_the_extension_does():
+    whole = record(22, hello(2, 0x1301, b"\x00\x33\x00\x24\x00\x1d\x00\x20" + bytes(32) + TLS13))
+    events = drive(SPEC, [client(record(22, hello(1, 0x1301, OFFERS13))), server(whole[:60]), Gap(Side.SERVER, 500)])
+    assert (facts(events)["version"], facts(events)["certificate"]) == ("TLS 1.3", "not visible")
+
+
+def test_the_beginning_of_a_client_hello_shows_the_name():
+    name = b"\x00\x00\x00\x14\x00\x12\x00\x00\x0fwww.example.org"
+    whole = record(22, hello(1, 0x1301, name + b"\x00\x15\x01\x00" + bytes(256)))
+    said = facts(drive(SPEC, [client(whole[:120]), Gap(Side.CLIENT, 300)]))
+    assert said == {"sni": "www.example.org"}
+
+
+def test_a_hello_in_records_of_a_few_bytes():
+    body = hello(1, 0xC02F)
+    pieces = b"".join(record(22, body[i : i + 3]) for i in range(0, len(body), 3))
+    assert probe(pieces, b"") is Match.YES
+    assert "ja4" in facts(both(SPEC, [client(pieces), server(record(22, hello(2, 0xC02F)))]))
