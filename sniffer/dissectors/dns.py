@@ -19,6 +19,12 @@ _MAX_QUESTIONS, _MAX_RECORDS = 64, 4096
 _CLASSES = frozenset((1, 3, 4, 254, 255, 0x8001, 0x80FF))
 
 
+# A question without a question, for a cookie alone (RFC 7873, 5.4): the root's name, and type OPT.
+_ONLY_OPTIONS = b"\0\0\x29"
+# What the names of hosts and services are made of.
+_NAME = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+
+
 class Dns:
     """One message is enough to know what it is."""
 
@@ -43,11 +49,11 @@ def message(data: bytes) -> bool:
     records = answers + authority + extra
     if (flags >> 11) & 15 not in _OPCODES or flags & 0x40 or questions > _MAX_QUESTIONS or records > _MAX_RECORDS:
         return False
-    if not questions and not (records and flags & 0x8000):
+    if not questions and not (records and (flags & 0x8000 or data.startswith(_ONLY_OPTIONS, 12))):
         return False
     at = _after_name(data, 12)
     if at is None or at + 4 > len(data):
-        return False
+        return questions == 1 and not flags & 0x7800 and _runs_on(data)
     kind, group = struct.unpack_from("!HH", data, at)
     # The class of an OPT record, which an error may consist of, is a size (RFC 6891, 6.1.2).
     return not _netbios(data, kind) and (group in _CLASSES or (kind == _OPT and not questions and group >= 512))
@@ -72,6 +78,19 @@ def _after_name(data: bytes, at: int) -> int | None:
             return None
         at += size + 1
     return None
+
+
+def _runs_on(data: bytes) -> bool:
+    """Whether the name asked for is cut by a snap length: a host's, of which at least one label is all there."""
+    at, whole = 12, 0
+    while at < len(data):
+        size = data[at]
+        label = data[at + 1 : at + 1 + size]
+        if not 0 < size < 64 or label.translate(None, _NAME):
+            return False
+        whole += len(label) == size
+        at += size + 1
+    return whole > 0 and at - 12 < 256
 
 
 def probe(client: bytes, server: bytes) -> Match:

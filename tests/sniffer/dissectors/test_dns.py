@@ -57,3 +57,18 @@ def test_a_service_record_is_no_netbios_name():
 
 def test_an_error_that_is_nothing_but_options():
     assert probe(bytes.fromhex("0001800100000000000000010000291000000000000000"), b"") is Match.YES
+
+
+def test_a_name_cut_by_a_snap_length():
+    """Captures of 68 bytes a packet hold the header and half a name."""
+    query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + b"\x03www\x07example\x03org\0\0\1\0\1"
+    for size in range(16, len(query) - 4):
+        assert probe(query[:size], b"") is Match.YES
+    for other in (query[:12] + b"\x03w\0w", query[:12] + b"\x09www", query[:4] + b"\0\2" + query[6:20], query[:2] + b"\x29" + query[3:20]):
+        assert probe(other, b"") is not Match.YES
+
+
+def test_a_question_of_nothing_but_options():
+    """RFC 7873, 5.4: a client that asks for a server's cookie."""
+    query = b"\x12\x34\x01\x00" + bytes(6) + b"\0\1" + b"\0\x00\x29\x10\x00" + bytes(4) + b"\0\x0c\0\x0a\0\x08" + b"cookie!!"
+    assert probe(query, b"") is Match.YES
