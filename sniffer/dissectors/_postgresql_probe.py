@@ -15,13 +15,18 @@ _MAX_PARAMETERS = 1024
 # Minor versions in use: 0 and 2; openGauss's 51; 9999, with which clients try whether servers negotiate.
 _MAX_MINOR = 9999
 FRONTEND = frozenset(b"BCDEFHPQSXcdfp")
+BACKEND = frozenset(b"123ACDEGHIKNRSTVWZcdnstv")
+# What sessions joined in the middle begin with: Parse, Bind, Describe, Execute, Close; their completion, and rows.
+_EXTENDED, _ANSWERS = b"PBDEC", b"12TD"
+_SYNC, _FLUSH, _READY = b"S\0\0\0\4", b"H\0\0\0\4", b"Z\0\0\0\5"
+_MANY = 5
 # Redshift's digest (its drivers' source): asked for with 13, answered in a message of its own kind.
 DIGEST = 13
 _LENGTH = struct.Struct("!I")
 
 
 def probe(client: bytes, server: bytes) -> Match:
-    """A startup packet or an SSLRequest; with the client unseen, an authentication request."""
+    """A startup packet or an SSLRequest; with the client unseen, an authentication request; joined later, messages in a row."""
     if client:
         said = _startup_like(client)
         return said if said is not Match.NO else _messages_like(client, server)
@@ -30,7 +35,35 @@ def probe(client: bytes, server: bytes) -> Match:
             return Match.MORE
         size, code = struct.unpack_from("!II", server, 1)
         return Match.YES if code <= DIGEST and (size == 8 or (code == 5 and size == 12) or (code >= 8 and 8 < size < 4096)) else Match.NO
-    return Match.MORE if not server or server in (b"S", b"N") else Match.NO
+    if server[:1] in (b"S", b"N"):
+        return _encryption_like(server)
+    return _in_a_row(server, BACKEND, (_READY,), _MANY) if not server or server[0] in _ANSWERS else Match.NO
+
+
+def _encryption_like(server: bytes) -> Match:
+    """The one byte that answers an SSLRequest, and TLS behind it or the login that goes on in the clear."""
+    if server[:2] == b"NR":
+        return probe(b"", server[1:])
+    if len(server) < 4:
+        return Match.MORE if b"S\x16\x03".startswith(server[:3]) or server == b"N" else Match.NO
+    return Match.YES if server[:3] == b"S\x16\x03" and server[3] <= 4 else Match.NO
+
+
+def _in_a_row(data: bytes, kinds: frozenset[int], last: tuple[bytes, ...], enough: int) -> Match:
+    """Whole messages of these kinds one behind the other, up to one that ends what a side says, or as many as no accident makes."""
+    at = count = 0
+    while at + 5 <= len(data):
+        size = _LENGTH.unpack_from(data, at + 1)[0]
+        if data[at] not in kinds or not 4 <= size < 1 << 20:
+            return Match.NO
+        after = at + 1 + size
+        if after > len(data):
+            return Match.MORE
+        count += 1
+        if count >= enough or (count > 1 and data.startswith(last, at)):
+            return Match.YES
+        at = after
+    return Match.MORE if at == len(data) or data[at] in kinds else Match.NO
 
 
 def _startup_like(data: bytes) -> Match:
@@ -57,8 +90,10 @@ def _startup_like(data: bytes) -> Match:
 
 
 def _messages_like(data: bytes, server: bytes) -> Match:
-    """Joined in the middle: a password message or a query whose lengths fit, and an answer of the server's kind."""
-    if data[0] not in b"pQP":
+    """Joined in the middle: messages up to a Sync; or a password message or a query whose length fits, and an answer of the server's kind."""
+    if data[0] in _EXTENDED:
+        return _in_a_row(data, FRONTEND, (_SYNC, _FLUSH), _MANY)
+    if data[0] not in b"pQ":
         return Match.NO
     if len(data) < 5:
         return Match.MORE

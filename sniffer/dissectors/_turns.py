@@ -35,3 +35,4 @@ class Footing:
 
     def gap(self, side: Side) -> None:
         self.at[side] = GUESS
+        self._speaker = side

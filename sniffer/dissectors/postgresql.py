@@ -11,9 +11,19 @@ from msgspec.structs import replace
 from sniffer.dissectors._buffer import Buffer
 from sniffer.dissectors._ntlmssp import Exchange
 from sniffer.dissectors._postgresql2 import STARTUP, Version2
-from sniffer.dissectors._postgresql_probe import CANCEL, DIGEST, FRONTEND, GSS_REQUEST, MAX_STARTUP, SSL_REQUEST, probe
+from sniffer.dissectors._postgresql_probe import (
+    BACKEND,
+    CANCEL,
+    DIGEST,
+    FRONTEND,
+    GSS_REQUEST,
+    MAX_STARTUP,
+    SSL_REQUEST,
+    probe,
+)
 from sniffer.dissectors._spec import Spec
 from sniffer.dissectors._sqltext import statements
+from sniffer.dissectors._turns import BEGINS, LOST, SURE, Footing
 from sniffer.errors import Malformed
 from sniffer.events import (
     ChallengeResponse,
@@ -40,8 +50,7 @@ if TYPE_CHECKING:
 # Held of one message; rows and COPY data beyond it are passed over, and the rest of the session is read on.
 MAX_MESSAGE = 1 << 20
 MAX_COLUMNS = 1600  # the server's own limit on columns
-_BACKEND = frozenset(b"123ACDEGHIKNRSTVWZcdnstv")
-_OK, _CLEAR, _MD5, _GSS, _GSS_MORE, _SSPI, _SASL, _SASL_MORE, _SASL_END = 0, 3, 5, 7, 8, 9, 10, 11, 12
+_OK, _CLEAR, _CRYPT, _MD5, _GSS, _GSS_MORE, _SSPI, _SASL, _SASL_MORE, _SASL_END = 0, 3, 4, 5, 7, 8, 9, 10, 11, 12
 _HEX64 = re.compile(rb"[0-9a-f]{64}")
 _BEARER = re.compile(rb"auth=Bearer ([!-~]+)", re.I)
 _LENGTH = struct.Struct("!I")
@@ -58,7 +67,7 @@ _BETWEEN = re.compile(rb"\0[\0-\x10]..", re.S)
 class PostgreSql:
     """Startup, authentication with the server's verdict, then statements and rows."""
 
-    __slots__ = ("_auth", "_buffers", "_columns", "_login", "_ntlm", "_old", "_over", "_rows", "_rows_at", "_salt", "_scram", "_started", "_user", "_waiting")
+    __slots__ = ("_auth", "_buffers", "_columns", "_footing", "_gaps", "_login", "_ntlm", "_old", "_over", "_rows", "_rows_at", "_salt", "_scram", "_started", "_user", "_waiting")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(4 * MAX_MESSAGE), Buffer(4 * MAX_MESSAGE))
@@ -74,10 +83,14 @@ class PostgreSql:
         self._columns: list[bytes] = []
         self._rows: list[bytes] = []
         self._rows_at = 0
+        self._gaps = False  # whether there were any: only then is it asked where messages begin
+        self._footing = Footing()
         self._over = [0, 0]  # what is left of a message too long to hold
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         buffer = self._buffers[side]
+        if self._gaps and self._footing.turn(side):
+            buffer.clear()
         buffer.feed(offset, data)
         events: list[Event] = []
         step = self._client if side is Side.CLIENT else self._server
@@ -89,9 +102,11 @@ class PostgreSql:
         return events
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
-        """Without message boundaries there is no way back into the stream but by luck: a type and a length that fit."""
+        """Without message boundaries the way back into the stream is a type and a length that fit, here or where a turn begins."""
         self._buffers[side].clear()
         self._over[side] = max(0, self._over[side] - size)
+        self._gaps = True
+        self._footing.gap(side)
         self._rows, self._columns, self._auth = [], [], None
         self._ntlm.forget()
         self._waiting = None
@@ -119,6 +134,11 @@ class PostgreSql:
         if head is None:
             return False
         size, code = struct.unpack("!II", head)
+        if self._waiting == "tls" and head.startswith(b"\x16\x03"):
+            # The server's answer was not seen, or is yet to come.
+            start, answer = buffer.start, self._buffers[Side.SERVER].end + 1
+            events.append(Upgrade(span=Span(Side.CLIENT, start, start + 1), to="tls", status="granted", resume=(start, answer)))
+            return True
         if head[0] in FRONTEND and head[0] != 0:
             self._started[Side.CLIENT] = True  # joined in the middle
             return True
@@ -163,7 +183,11 @@ class PostgreSql:
         if held < 5:
             return False
         size = _LENGTH.unpack_from(data, at + 1)[0]
-        if data[at] not in (_BACKEND if side else FRONTEND) or size < 4 or size > 1 << 30:
+        kinds = BACKEND if side else FRONTEND
+        if self._gaps and self._footing.at[side] != SURE and not self._fits(side, data[at] in kinds, size):
+            buffer.clear()
+            return False
+        if data[at] not in kinds or size < 4 or size > 1 << 30:
             raise Malformed("not a PostgreSQL message")
         if size > MAX_MESSAGE:
             start = buffer.start
@@ -185,6 +209,16 @@ class PostgreSql:
         else:
             self._backend(message, start, events)
         return True
+
+    def _fits(self, side: Side, known: bool, size: int) -> bool:
+        """After a gap: whether the head of a message can be one."""
+        at = self._footing.at
+        fits = known and at[side] != LOST and 4 <= size <= MAX_MESSAGE
+        if not fits:
+            at[side] = LOST
+        elif at[side] == BEGINS:
+            at[side] = SURE
+        return fits
 
     def _frontend(self, message: bytes, start: int, events: list[Event]) -> None:
         kind = message[:1]
@@ -218,6 +252,9 @@ class PostgreSql:
         elif self._auth == _MD5 or (self._auth is None and alone and text.startswith(b"md5") and len(text) == 35):
             events += self._settle(Outcome.UNKNOWN)
             self._login = self._md5(text, span)
+        elif text and self._auth == _CRYPT:  # up to PostgreSQL 8.3
+            events += self._settle(Outcome.UNKNOWN)
+            self._login = ChallengeResponse(span=span, mechanism="crypt", username=self._user, response=Secret(decode(text), "hash"), where="password message")
         elif text and (self._auth == _CLEAR or (self._auth is None and alone)):
             events += self._settle(Outcome.UNKNOWN)
             self._login = Login(span=span, mechanism="cleartext password", username=self._user, secret=Secret(decode(text)), where="password message")
@@ -273,11 +310,23 @@ class PostgreSql:
     def _server(self, buffer: Buffer, events: list[Event]) -> bool:
         if self._waiting is not None:
             return self._encryption(buffer, events)
+        if not self._started[Side.SERVER]:
+            return self._first(buffer)
         if self._old is not None:
             return self._old.server(buffer, events)
         if self._columns and not self._over[Side.SERVER]:
             self._run(buffer)
         return self._message(Side.SERVER, buffer, events)
+
+    def _first(self, buffer: Buffer) -> bool:
+        """With the client unseen, what the server says first may be the answer to a request for TLS: no message follows then."""
+        head = buffer.peek(2)
+        if head is None:
+            return False
+        if not self._buffers[Side.CLIENT].end and (head == b"S\x16" or head == b"NR"):
+            self._waiting = "tls"
+        self._started[Side.SERVER] = True
+        return True
 
     def _run(self, buffer: Buffer) -> None:
         """All whole rows at once, and what ends them: most bytes of a database session are rows, and one by one they cost ten
@@ -393,7 +442,8 @@ def _whole(data: bytes, at: int, end: int, kinds: frozenset[int]) -> int:
 SPEC = Spec(
     name="postgresql",
     title="PostgreSQL, protocol 3",
-    ports=(5432, 5433, 6432, 26257),
+    # PostgreSQL; PgBouncer; Pgpool; Redshift; CockroachDB.
+    ports=(5432, 5433, 6432, 9999, 5439, 26257),
     probe=probe,
     stream=PostgreSql,
     tier="database",

@@ -198,3 +198,56 @@ def test_verifiers_are_no_passwords(text, crack):
     (found,) = [e for e in events if hasattr(e, "crack")]
     assert (found.username, found.response.reveal()) == ("carol", text)
     assert (found.crack.hashcat, found.crack.line.reveal()) == crack
+
+
+HELLO = b"\x16\x03\x01\0\x05\1\0\0\1\3"
+
+
+def test_tls_is_seen_with_either_side_alone():
+    assert upgrades(both(SPEC, [client(SSL), client(HELLO)])) == [("tls", "asked", None), ("tls", "granted", (8, 1))]
+    assert probe(b"", b"S") is probe(b"", b"S\x16\x03") is Match.MORE
+    assert probe(b"", b"S" + HELLO) is Match.YES
+    assert upgrades(both(SPEC, [server(b"S" + HELLO)])) == [("tls", "granted", (0, 1))]
+
+
+def test_a_refusal_is_seen_with_the_server_alone():
+    assert probe(b"", b"N" + auth(3)) is Match.YES
+    assert probe(b"", b"NOTICE") is Match.NO
+    events = both(SPEC, [server(b"N" + auth(3) + OK)])
+    assert upgrades(events) == [("tls", "refused", None)]
+    assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.REFUSED]
+
+
+BIND = msg("B", b"\0s1\0" + bytes(2) + b"\0\1\0\0\0\3bob\0\0") + msg("E", b"\0\0\0\0\0")
+SYNC = msg("S", b"")
+
+
+@pytest.mark.parametrize(
+    ("c", "s", "said"),
+    [
+        (BIND + SYNC, b"", Match.YES),
+        (BIND[:30], b"", Match.MORE),
+        (BIND + b"anything", b"", Match.NO),
+        (b"POST / HTTP/1.1\r\n", b"", Match.NO),
+        (msg("P", b"\0SELECT $1\0\0\1\0\0\4\x13") + SYNC, b"", Match.YES),
+        (b"", msg("2", b"") + rows((b"1",)) + msg("C", b"SELECT 1\0") + READY, Match.YES),
+        (b"", b"220 ready\r\n", Match.NO),
+    ],
+)
+def test_sessions_of_prepared_statements_joined_in_the_middle(c, s, said):
+    assert probe(c, s) is said
+
+
+def test_a_session_is_read_again_after_a_gap():
+    rest = b"and the end of a long row, cut off at its beginning" * 3
+    names = msg("T", struct.pack("!h", 1) + b"a\0" + bytes(18))
+    script = [client(start()), server(OK + READY), client(msg("Q", b"SELECT 1\0")), Gap(Side.SERVER, 900), server(rest), client(msg("Q", b"ALTER ROLE a PASSWORD 'x1'\0")), server(msg("C", b"ALTER ROLE\0") + READY)]
+    script += [Gap(Side.CLIENT, 60), client(rest), server(READY), client(msg("Q", b"ALTER ROLE a PASSWORD 'x2'\0")), server(names + rows((b"v",)) + READY)]
+    events = both(SPEC, script)
+    assert statements(events) == [("ALTER ROLE", "a", "x1"), ("ALTER ROLE", "a", "x2")]
+    assert content(events)[-1] == ("result rows", b"a\nv")
+
+
+def test_crypt_of_protocol_3():
+    script = [client(start()), server(auth(4, b"ab")), client(msg("p", b"abJnggxhB/yWI\0")), server(OK)]
+    assert hashes(both(SPEC, script)) == [("crypt", "bob", "abJnggxhB/yWI", None)]
