@@ -53,7 +53,7 @@ def message(data: bytes) -> bool:
         return False
     at = _after_name(data, 12)
     if at is None or at + 4 > len(data):
-        return questions == 1 and not flags & 0x7800 and _runs_on(data)
+        return False
     kind, group = struct.unpack_from("!HH", data, at)
     # The class of an OPT record, which an error may consist of, is a size (RFC 6891, 6.1.2).
     return not _netbios(data, kind) and (group in _CLASSES or (kind == _OPT and not questions and group >= 512))
@@ -81,7 +81,9 @@ def _after_name(data: bytes, at: int) -> int | None:
 
 
 def _runs_on(data: bytes) -> bool:
-    """Whether the name asked for is cut by a snap length: a host's, of which at least one label is all there."""
+    """Whether a datagram is a question or its answer cut by a snap length in the name asked for: a host's, with at least one whole label."""
+    if len(data) < 12 or data[2] & 0x78 or data[3] & 0x40 or data[4:6] != b"\0\1":
+        return False
     at, whole = 12, 0
     while at < len(data):
         size = data[at]
@@ -98,7 +100,7 @@ def probe(client: bytes, server: bytes) -> Match:
     data = client or server
     if not data:
         return Match.MORE
-    if message(data):
+    if message(data) or _runs_on(data):
         return Match.YES
     return _framed(data)
 
