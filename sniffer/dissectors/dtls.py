@@ -36,7 +36,9 @@ class Dtls:
         self._ended = False
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
-        self._datagrams += not _stun(data, 0)
+        if _stun(data, 0):
+            return ()  # its first bytes can be read as those of a record
+        self._datagrams += 1
         events: list[Event] = []
         span = Span(side, offset, offset + len(data))
         at = 0

@@ -87,4 +87,5 @@ def test_stun_before_the_handshake(script):
     assert probe(stun + b"plain text", b"") is Match.NO
     assert probe((stun * 40)[:1024], b"") is Match.MORE
     events = drive(SPEC, [*[client(stun), Say(Side.SERVER, stun)] * 70, *script], datagram=True)
+    assert {e.version for e in events if isinstance(e, Tls) and e.version} == {e.version for e in drive(SPEC, script, datagram=True) if isinstance(e, Tls) and e.version}
     assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
