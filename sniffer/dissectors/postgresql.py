@@ -6,11 +6,9 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from sniffer.dissectors._buffer import Buffer
-from sniffer.dissectors._ntlmssp import Exchange
 from sniffer.dissectors._postgresql2 import STARTUP, Version2
+from sniffer.dissectors._postgresql_login import Authentication
 from sniffer.dissectors._postgresql_probe import (
     BACKEND,
     CANCEL,
@@ -26,23 +24,19 @@ from sniffer.dissectors._sqltext import statements
 from sniffer.dissectors._turns import BEGINS, LOST, SURE, Footing
 from sniffer.errors import Malformed
 from sniffer.events import (
-    ChallengeResponse,
     Content,
-    Crack,
     Done,
     Encryption,
     Event,
     Greeting,
-    Login,
     Outcome,
     Posture,
     Side,
     Skip,
     Span,
-    Token,
     Upgrade,
 )
-from sniffer.secret import Secret, decode
+from sniffer.secret import decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +44,6 @@ if TYPE_CHECKING:
 # Held of one message; rows and COPY data beyond it are passed over, and the rest of the session is read on.
 MAX_MESSAGE = 1 << 20
 MAX_COLUMNS = 1600  # the server's own limit on columns
-_OK, _CLEAR, _CRYPT, _MD5, _GSS, _GSS_MORE, _SSPI, _SASL, _SASL_MORE, _SASL_END = 0, 3, 4, 5, 7, 8, 9, 10, 11, 12
-_HEX64 = re.compile(rb"[0-9a-f]{64}")
-_BEARER = re.compile(rb"auth=Bearer ([!-~]+)", re.I)
 _LENGTH = struct.Struct("!I")
 _ROWS = frozenset(b"D")
 # Messages of the server that say nothing of interest: commands and portals completed, ready for the next.
@@ -67,19 +58,14 @@ _BETWEEN = re.compile(rb"\0[\0-\x10]..", re.S)
 class PostgreSql:
     """Startup, authentication with the server's verdict, then statements and rows."""
 
-    __slots__ = ("_auth", "_buffers", "_columns", "_footing", "_gaps", "_login", "_ntlm", "_old", "_over", "_rows", "_rows_at", "_salt", "_scram", "_started", "_user", "_waiting")
+    __slots__ = ("_buffers", "_columns", "_footing", "_gaps", "_login", "_old", "_over", "_rows", "_rows_at", "_started", "_waiting")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(4 * MAX_MESSAGE), Buffer(4 * MAX_MESSAGE))
         self._started = [False, False]
         self._waiting: str | None = None  # the encryption asked for, until the server's one byte
-        self._user: str | None = None
-        self._auth: int | None = None
-        self._salt = b""
-        self._scram: str | None = None
-        self._login: Login | ChallengeResponse | Token | None = None
+        self._login = Authentication()
         self._old: Version2 | None = None
-        self._ntlm = Exchange()
         self._columns: list[bytes] = []
         self._rows: list[bytes] = []
         self._rows_at = 0
@@ -107,18 +93,14 @@ class PostgreSql:
         self._over[side] = max(0, self._over[side] - size)
         self._gaps = True
         self._footing.gap(side)
-        self._rows, self._columns, self._auth = [], [], None
-        self._ntlm.forget()
+        self._rows, self._columns = [], []
+        self._login.forget()
         self._waiting = None
         self._started[side] = True
-        return self._old.lost() if self._old is not None else self._settle(Outcome.UNKNOWN)
+        return self._old.lost() if self._old is not None else self._login.settle(Outcome.UNKNOWN)
 
     def close(self) -> Sequence[Event]:
-        return self._old.settle(Outcome.UNKNOWN) if self._old is not None else self._settle(Outcome.UNKNOWN)
-
-    def _settle(self, outcome: Outcome) -> list[Event]:
-        login, self._login = self._login, None
-        return [replace(login, outcome=outcome)] if login is not None else []
+        return self._old.settle(Outcome.UNKNOWN) if self._old is not None else self._login.settle(Outcome.UNKNOWN)
 
     # The client's side.
 
@@ -168,7 +150,7 @@ class PostgreSql:
         words = data.split(b"\0")
         pairs = dict(zip(words[::2], words[1::2], strict=False))
         if b"user" in pairs:
-            self._user = decode(pairs[b"user"])
+            self._login.user = decode(pairs[b"user"])
 
     # Messages of either side: a type, a length that counts itself, a body.
 
@@ -223,7 +205,7 @@ class PostgreSql:
     def _frontend(self, message: bytes, start: int, events: list[Event]) -> None:
         kind = message[:1]
         if kind == b"p":
-            self._response(message[5:], start + 5, events)
+            self._login.response(message[5:], start + 5, events)
         elif kind in (b"Q", b"P"):
             body = message[5:]
             at = 5
@@ -235,75 +217,10 @@ class PostgreSql:
             if text:
                 events.append(Content(span=span, data=text, media="application/sql", where="statement"))
                 events.extend(statements(text, start + at))
-        elif kind == b"d" and self._auth == DIGEST:
-            self._digest(message, start)
+        elif kind == b"d" and self._login.asked == DIGEST:
+            self._login.digest(message, start)
         elif kind in (b"d", b"B") and len(message) > 12:
             events.append(Content(span=Span(Side.CLIENT, start + 5, start + len(message)), data=message[5:], media="text/plain", where="COPY data" if kind == b"d" else "bound parameters"))
-
-    def _response(self, body: bytes, at: int, events: list[Event]) -> None:
-        """The answer to whatever the server last asked for: only that tells what a ``p`` message is."""
-        text, _, rest = body.partition(b"\0")
-        span = Span(Side.CLIENT, at, at + max(len(text), 1))
-        alone = body.endswith(b"\0") and not rest  # one string, as passwords are and tokens are not
-        if self._auth in (_SASL, _SASL_MORE) or (self._auth is None and (b"n,," in body or b",r=" in body)):
-            self._sasl(body, at, events)
-        elif self._auth in (_GSS, _GSS_MORE, _SSPI):
-            self._token(body, at, events)
-        elif self._auth == _MD5 or (self._auth is None and alone and text.startswith(b"md5") and len(text) == 35):
-            events += self._settle(Outcome.UNKNOWN)
-            self._login = self._md5(text, span)
-        elif text and self._auth == _CRYPT:  # up to PostgreSQL 8.3
-            events += self._settle(Outcome.UNKNOWN)
-            self._login = ChallengeResponse(span=span, mechanism="crypt", username=self._user, response=Secret(decode(text), "hash"), where="password message")
-        elif text and (self._auth == _CLEAR or (self._auth is None and alone)):
-            events += self._settle(Outcome.UNKNOWN)
-            self._login = Login(span=span, mechanism="cleartext password", username=self._user, secret=Secret(decode(text)), where="password message")
-
-    def _token(self, body: bytes, at: int, events: list[Event]) -> None:
-        """GSSAPI and SSPI: of the mechanisms inside, NTLM can be guessed at."""
-        found = self._ntlm.feed(body)
-        if found is not None:
-            events += self._settle(Outcome.UNKNOWN)
-            span = Span(Side.CLIENT, at, at + max(len(body), 1))
-            self._login = ChallengeResponse(span=span, mechanism=found.mechanism, username=found.username, realm=found.domain or None, response=found.response, where="SSPI token", crack=found.crack)
-
-    def _digest(self, message: bytes, start: int) -> None:
-        """Redshift: which digest, its size, itself, then the client's nonce."""
-        size = int.from_bytes(message[9:13], "big")
-        digest = message[13 : 13 + size]
-        if len(digest) == size and 16 <= size <= 64:
-            span = Span(Side.CLIENT, start + 13, start + 13 + size)
-            self._login = ChallengeResponse(span=span, mechanism="digest", username=self._user, response=Secret(digest.hex(), "hash"), where="digest message")
-
-    def _md5(self, text: bytes, span: Span) -> ChallengeResponse:
-        crack = None
-        digest = text[3:].decode("latin-1")
-        if self._user and len(self._salt) == 4 and len(digest) == 32:
-            crack = Crack("postgres", 11100, Secret(f"$postgres${self._user}*{self._salt.hex()}*{digest}", "hash"))
-        self._salt = b""
-        return ChallengeResponse(span=span, mechanism="md5", username=self._user, response=Secret(text.decode("latin-1"), "hash"), where="password message", crack=crack)
-
-    def _sasl(self, body: bytes, at: int, events: list[Event]) -> None:
-        """SCRAM (RFC 5802, 7677): the first message names the mechanism, the final one carries the proof."""
-        name, end, _ = body.partition(b"\0")
-        if end and name.startswith(b"SCRAM-"):
-            self._scram = name.decode("latin-1")[:40]
-            return
-        if name == b"OAUTHBEARER" and (bearer := _BEARER.search(body)):
-            span = Span(Side.CLIENT, at + bearer.start(1), at + bearer.end(1))
-            self._login = Token(span=span, mechanism="OAUTHBEARER", secret=Secret(bearer[1], "token"), username=self._user, where="SASL response")
-            return
-        if _HEX64.fullmatch(name):  # openGauss asks for its SHA-256 with the number that means SASL elsewhere
-            span = Span(Side.CLIENT, at, at + len(name))
-            self._login = ChallengeResponse(span=span, mechanism="sha256", username=self._user, response=Secret(decode(name), "hash"), where="password message")
-            return
-        place = body.rfind(b",p=")
-        if place < 0:
-            return
-        proof = body[place + 3 :].rstrip(b"\0")
-        span = Span(Side.CLIENT, at + place + 3, at + place + 3 + len(proof))
-        events += self._settle(Outcome.UNKNOWN)
-        self._login = ChallengeResponse(span=span, mechanism=self._scram or "SCRAM-SHA-256", username=self._user, response=Secret(decode(proof), "hash"), where="SASL response")
 
     # The server's side.
 
@@ -375,30 +292,16 @@ class PostgreSql:
             self._flush(start, events)
             self._describe(message)
         elif kind == b"R":
-            self._authentication(message, events)
+            self._login.request(message, events)
         elif kind == b"E":
-            if self._auth is not None or self._login is not None:
-                events += self._settle(Outcome.REJECTED)
+            if self._login.asked is not None or self._login.login is not None:
+                events += self._login.settle(Outcome.REJECTED)
         elif kind == b"S":
             name, _, rest = message[5:].partition(b"\0")
             if name == b"server_version":
                 events.append(Greeting(span=Span(Side.SERVER, start, start + len(message)), product="PostgreSQL", version=decode(rest.split(b"\0", 1)[0])[:40]))
         elif kind == b"d" and len(message) > 12:
             events.append(Content(span=Span(Side.SERVER, start + 5, start + len(message)), data=message[5:], media="text/plain", where="COPY data"))
-
-    def _authentication(self, message: bytes, events: list[Event]) -> None:
-        if len(message) < 9:
-            raise Malformed("an authentication request cut short")
-        code = _LENGTH.unpack_from(message, 5)[0]
-        if code == _OK:
-            self._auth = None
-            events += self._settle(Outcome.ACCEPTED)
-            return
-        self._auth = code
-        if code == _MD5:
-            self._salt = message[9:13]
-        elif code == _GSS_MORE:
-            self._ntlm.feed(message[9:])
 
     def _describe(self, message: bytes) -> None:
         """Column names of the rows that follow, so that what stands under a name is known by it."""
