@@ -32,11 +32,14 @@ class Handshake:
         self.null = "_NULL_" in suite or suite in ("TLS_SHA256_SHA256", "TLS_SHA384_SHA384")
 
     def message(self, kind: int, body: bytes, span: Span) -> list[Event]:
-        """The events of one message. Malformed where it breaks its format."""
-        if kind == CLIENT_HELLO:
-            return self._client(_tls_hello.client_hello(body, cookie=self._transport == "d"), span)
-        if kind == SERVER_HELLO:
-            return self._server(_tls_hello.server_hello(body), span)
+        """The events of one message. Of a hello that breaks its format, what stands before the break."""
+        try:
+            if kind == CLIENT_HELLO:
+                return self._client(_tls_hello.client_hello(body, cookie=self._transport == "d"), span)
+            if kind == SERVER_HELLO:
+                return self._server(_tls_hello.server_hello(body), span)
+        except Malformed:
+            return [Anomaly(span=span, reason="a hello that breaks its format"), *self.part(kind, body, span)]
         if kind == CERTIFICATE and not self.tls13 and span.side:
             return self._certificate(body, span)
         if kind == SERVER_KEY_EXCHANGE and not self.tls13:

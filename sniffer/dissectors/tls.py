@@ -66,6 +66,8 @@ class TlsRecords:
             if kind not in _KINDS or (held[at + 1] != 3 and held[at + 1 : at + 3] != _TLCP) or size > MAX_RECORD:
                 if self._joined_inside(side, data):
                     return [] if self._still_lost(side) else self.feed(side, buffer.end, b"")
+                if self._handshake.version:  # the guess was right: what was shown before the damage stays true
+                    return [*events, Anomaly(span=Span(side, start, start + 5), reason="no TLS record where one was due"), *self.gap(side, start, 0)]
                 raise Malformed("no TLS record where one was due")
             if kind == APPLICATION and not self._handshake.null and not self._awaits(side, start):
                 # Nothing in it can be read: no need to wait for the whole of it.
@@ -80,6 +82,8 @@ class TlsRecords:
             start += 5 + size
             if self._said and not self._handshake.null:
                 return events
+        if at < end and not self._records[side] and held[at] not in _KINDS and not held[at] & 0x80:
+            raise Malformed("no TLS record where one was due")  # too few bytes for the loop, as a keep-alive of one
         return events + self._bounded(side, offset) if self._seen > MAX_HANDSHAKE else events
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:

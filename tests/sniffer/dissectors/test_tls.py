@@ -10,6 +10,7 @@ import pytest
 from bench.mix import handshake
 from sniffer.dissectors import Match
 from sniffer.dissectors.tls import SPEC, probe
+from sniffer.errors import Malformed
 from sniffer.events import Certificate, Done, Encryption, Posture, Tls
 from tests.drive import Gap, Say, Side, client, drive, server
 from tests.sniffer.dissectors.say import both, storm
@@ -271,3 +272,21 @@ def test_a_hello_in_records_of_a_few_bytes():
     pieces = b"".join(record(22, body[i : i + 3]) for i in range(0, len(body), 3))
     assert probe(pieces, b"") is Match.YES
     assert "ja4" in facts(both(SPEC, [client(pieces), server(record(22, hello(2, 0xC02F)))]))
+
+
+def test_a_hello_that_breaks_its_format_ends_nothing():
+    broken = message(1, hello(1, 0x2F, b"\x00\x0b\x00\x02\x01\x00")[4:-3])
+    events = both(SPEC, [client(record(22, broken)), server(record(22, hello(2, 0x2F, version=b"\3\1")) + CHANGE), client(CHANGE)])
+    assert facts(events)["version"] == "TLS 1.0"
+    assert verdicts(events) == [Encryption.ENCRYPTED]
+
+
+def test_a_keep_alive_on_the_port_is_no_tls():
+    with pytest.raises(Malformed):
+        drive(SPEC, [client(b"\0")])
+
+
+def test_damage_behind_the_server_hello_leaves_what_was_shown():
+    events = both(SPEC, [client(record(22, hello(1, 0x2F))), server(record(22, hello(2, 0x2F)) + b"\x09\x00" + bytes(40))])
+    assert facts(events)["cipher"] == "TLS_RSA_WITH_AES_128_CBC_SHA"
+    assert verdicts(events) == [Encryption.ENCRYPTED]
