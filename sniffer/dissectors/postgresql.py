@@ -89,6 +89,8 @@ class PostgreSql:
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
         """Without message boundaries the way back into the stream is a type and a length that fit, here or where a turn begins."""
+        if not self._started[side]:
+            self._cut_startup(side)
         self._buffers[side].clear()
         self._over[side] = max(0, self._over[side] - size)
         self._gaps = True
@@ -146,10 +148,16 @@ class PostgreSql:
             raise Malformed("a PostgreSQL protocol version that does not exist")
         return True
 
+    def _cut_startup(self, side: Side) -> None:
+        """Of a startup packet cut short by a capture's snap length, the parameters that are whole."""
+        held = self._buffers[side].rest()
+        if side is Side.CLIENT and held[4:6] == b"\0\3":
+            self._parameters(held[8 : held.rfind(b"\0") + 1])
+
     def _parameters(self, data: bytes) -> None:
         words = data.split(b"\0")
         pairs = dict(zip(words[::2], words[1::2], strict=False))
-        if b"user" in pairs:
+        if pairs.get(b"user"):
             self._login.user = decode(pairs[b"user"])
 
     # Messages of either side: a type, a length that counts itself, a body.

@@ -251,3 +251,10 @@ def test_a_session_is_read_again_after_a_gap():
 def test_crypt_of_protocol_3():
     script = [client(start()), server(auth(4, b"ab")), client(msg("p", b"abJnggxhB/yWI\0")), server(OK)]
     assert hashes(both(SPEC, script)) == [("crypt", "bob", "abJnggxhB/yWI", None)]
+
+
+@pytest.mark.parametrize(("kept", "user"), [(20, "bob"), (16, None), (13, None), (7, None)])
+def test_a_startup_packet_cut_by_the_snap_length_names_its_user_if_that_is_whole(kept, user):
+    whole = start()
+    script = [client(whole[:kept]), Gap(Side.CLIENT, len(whole) - kept), server(auth(3)), client(msg("p", b"pw\0")), server(OK)]
+    assert logins(both(SPEC, script)) == [("cleartext password", user, "pw", "accepted")]
