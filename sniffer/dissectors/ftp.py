@@ -6,10 +6,25 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from sniffer.dissectors._buffer import Buffer
 from sniffer.dissectors._mail_probe import after_login
 from sniffer.dissectors._spec import Match, Spec
-from sniffer.events import Event, Greeting, Login, Outcome, Side, Span, Upgrade
+from sniffer.errors import Malformed
+from sniffer.events import (
+    ChallengeResponse,
+    Encryption,
+    Event,
+    Greeting,
+    Login,
+    Outcome,
+    Posture,
+    Side,
+    Span,
+    Statement,
+    Upgrade,
+)
 from sniffer.secret import Secret, decode
 
 if TYPE_CHECKING:
@@ -30,22 +45,35 @@ _COMMAND = re.compile(rb"([A-Za-z]{3,4})(?:[ \t]([^\r\n]*))?$")
 _REPLY = re.compile(rb"([1-6][0-9]{2})([ -])?")
 # Security mechanisms registered for AUTH (RFC 2228, RFC 4217); a SASL mechanism there is SMTP's or POP3's.
 _SECURITY = re.compile(rb"AUTH +(?:TLS|SSL|GSSAPI|KERBEROS|SRP)", re.IGNORECASE)
+_NEWS = re.compile(rb"MODE (?:READER|STREAM)\b", re.IGNORECASE)  # NNTP's (RFC 3977), whose replies look like FTP's
 # Commands that only FTP has, or a login: with one of these first, a flow of which only the client was seen is FTP.
 _OWN = re.compile(rb"(?:USER [^\r\n]+\r?\nPASS [^\r\n]*\r?\n|AUTH (?:TLS|SSL)\b|PASV\r|EPSV\r|PORT \d+,|FEAT\r|SYST\r|OPTS UTF8|CLNT )", re.IGNORECASE)
 # TELNET's urgent marks before ABOR (RFC 959, 4.1.3).
 _TELNET = re.compile(rb"^(?:\xff[\xf0-\xff])+\xf2?")
+# A one-time password (RFC 2289, FreeBSD's and OPIE's wording): the challenge in a 331, and its answer in words or digits.
+_CHALLENGE = re.compile(rb"\b(otp-[a-z0-9]{2,8}|s/key) (\d{1,5}) ([a-z0-9]{1,16})\b", re.IGNORECASE)
+_ONE_TIME = re.compile(r"(?:(?:word:|hex:)?\s*(?:[a-z]{1,4}(?:\s+[a-z]{1,4}){5}|(?:[0-9a-f]{4}\s*){4}))\s*", re.IGNORECASE)
+# Servers' own commands that set a password: SITE PSWD old new (IIS, Serv-U), CPWD and PASSWD new (z/OS, WS_FTP, glftpd), CHPASS and ADDUSER user new (glftpd).
+_SITE = re.compile(rb"[ \t]*(PSWD|CPWD|PASSWD|CHPASS|ADDUSER)[ \t]+(\S+)(?:[ \t]+(\S+))?[ \t]*$", re.IGNORECASE)
+_LATER_REPLY = re.compile(rb"\n[1-6][0-9]{2}[ -]")
+_HELLO = b"\x16\x03"  # a TLS record that holds a handshake
 
 
 class Ftp:
     """Pairs commands with replies in order; a password is told with the server's answer to it."""
 
-    __slots__ = ("_buffers", "_greeted", "_greeting", "_login", "_multi", "_pending", "_user")
+    __slots__ = ("_account", "_asked", "_buffers", "_challenge", "_cut", "_greeted", "_greeting", "_login", "_multi", "_pending", "_sealed", "_user")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(), Buffer())
         self._pending: deque[bytes] = deque(maxlen=MAX_PENDING)
         self._user: str | None = None
-        self._login: tuple[Span, str | None, str] | None = None
+        self._login: Login | ChallengeResponse | None = None
+        self._account: Login | None = None  # ACCT's argument, where the password still waits for its answer too
+        self._challenge: str | None = None  # the mechanism of a one-time password that the server asked for
+        self._asked = False  # the client asked for TLS and was not answered
+        self._sealed = False  # the client's commands are encrypted (RFC 2228)
+        self._cut: list[bytes | None] = [None, None]  # what is left of a line longer than the limit
         self._multi: bytes | None = None
         self._greeted = False
         self._greeting = False  # within the lines of the greeting, which answers no command
@@ -55,8 +83,10 @@ class Ftp:
         buffer.feed(offset, data)
         events: list[Event] = []
         while True:
+            if side is Side.CLIENT and self._asked and buffer.peek(2) == _HELLO:
+                return [*events, self._granted(buffer.start, self._buffers[1].start)]
             start = buffer.start
-            line = buffer.line(MAX_LINE)
+            line = self._line(side, buffer)
             if line is None:
                 return events
             if side is Side.CLIENT:
@@ -70,11 +100,31 @@ class Ftp:
         """What was lost may have been a USER, a PASS or the answer: what is pending is told as it stands."""
         self._buffers[side].clear()
         self._pending.clear()
-        self._user = self._multi = None
+        self._user = self._multi = self._challenge = None
+        self._asked, self._cut[side] = False, None
         return self._settle(Outcome.UNKNOWN)
 
     def close(self) -> Sequence[Event]:
         return self._settle(Outcome.UNKNOWN)
+
+    def _line(self, side: Side, buffer: Buffer) -> bytes | None:
+        """The next whole line. One longer than the limit is none of FTP's, unless FTP was spoken before: then of a reply only
+
+        its code is read, and of a command only that it was one, which the server answers.
+        """
+        size = buffer.find(b"\n")
+        if size < 0 and len(buffer) < MAX_LINE:
+            return None
+        if max(size, len(buffer) if size < 0 else 0) >= MAX_LINE and self._cut[side] is None:
+            if not self._greeted and self._user is None:
+                raise Malformed("line longer than the limit")
+            self._cut[side] = (buffer.peek(4) or b"") if side is Side.SERVER else b"?"
+        if size < 0:
+            buffer.clear()
+            return None
+        line, cut = buffer.line(size + 1), self._cut[side]
+        self._cut[side] = None
+        return line if cut is None else cut
 
     def _command(self, line: bytes, start: int) -> list[Event]:
         bare = _TELNET.sub(b"", line)
@@ -90,21 +140,62 @@ class Ftp:
             events = self._settle(Outcome.UNKNOWN)
             self._user = decode(argument).strip()
             return events
-        if verb == b"PASS" and argument:
-            events = self._settle(Outcome.UNKNOWN)
+        if verb in (b"PASS", b"ACCT") and argument.strip():
+            events = self._settle(Outcome.UNKNOWN) if verb == b"PASS" else []
             at = start + found.start(2)
-            self._login = (Span(Side.CLIENT, at, at + len(argument)), self._user, decode(argument))
-            return events
+            return [*events, *self._secret(verb, argument, Span(Side.CLIENT, at, at + len(argument)))]
+        if verb == b"SITE":
+            return self._site(argument, start + found.start(2))
         if verb == b"REIN":
             self._user = None
-        if verb == b"AUTH" and argument.strip().upper().startswith((b"TLS", b"SSL")):
-            return [Upgrade(span=Span(Side.CLIENT, start, start + len(bare)), to="tls", status="asked")]
+        if verb == b"AUTH":
+            return self._auth_asked(argument, Span(Side.CLIENT, start, start + len(bare)))
+        if verb == b"ENC" and not self._sealed:
+            self._sealed = True
+            return [Posture(span=Span(Side.CLIENT, start, start + len(bare)), encryption=Encryption.ENCRYPTED, why="commands encrypted by a security mechanism (RFC 2228)")]
         return []
+
+    def _secret(self, verb: bytes, argument: bytes, span: Span) -> list[Event]:
+        """PASS's argument waits for its answer; so does ACCT's where a supplemental password stands (RFC 959, 4.1.1)."""
+        text, mechanism = decode(argument), decode(verb)
+        challenge, self._challenge = self._challenge, None
+        if challenge is not None and _ONE_TIME.fullmatch(text):
+            self._login = ChallengeResponse(span=span, mechanism=challenge, username=self._user, response=Secret(text.strip(), "hash"), where="PASS argument, one-time password")
+            return []
+        login = Login(span=span, mechanism=mechanism, username=self._user, secret=Secret(text), where=f"{mechanism} argument")
+        if verb == b"ACCT" and self._login is not None:
+            self._account = login
+            return []
+        self._login = login
+        return []
+
+    def _site(self, argument: bytes, at: int) -> list[Event]:
+        """A password set by a command of the server's own; the last word is the new one."""
+        found = _SITE.match(argument)
+        if found is None or (found[3] is None and found[1].upper() in (b"PSWD", b"CHPASS", b"ADDUSER")):
+            return []
+        which = 3 if found[3] else 2
+        named = found[1].upper() in (b"CHPASS", b"ADDUSER")
+        user = decode(found[2]) if named else self._user
+        verb = f"SITE {decode(found[1]).upper()}"
+        return [
+            Statement(span=Span(Side.CLIENT, at + found.start(n), at + found.end(n)), mechanism=verb, username=user, secret=Secret(decode(found[n])), where=f"{verb} argument")
+            for n in ((which,) if named or which == 2 else (2, 3))
+        ]
+
+    def _auth_asked(self, argument: bytes, span: Span) -> list[Event]:
+        """TLS is taken over by a new probe; GSSAPI, Kerberos and others go on inside the protocol (RFC 2228)."""
+        if not argument.strip().upper().startswith((b"TLS", b"SSL")):
+            self._pending[-1] = b"AUTH other"
+            return []
+        self._asked = True
+        return [Upgrade(span=span, to="tls", status="asked")]
 
     def _reply(self, line: bytes, span: Span) -> list[Event]:
         found = _REPLY.match(line)
         if self._multi is not None:
-            if found is None or found[1] != self._multi or found[2] == b"-":
+            # The last line has the code and a blank behind it: text may begin with the same digits (RFC 959, 4.2).
+            if found is None or found[1] != self._multi or (found[2] != b" " and len(line) > 3):
                 return self._offer(line, span)
             self._multi = None
             return self._answer(int(found[1]), line, span)
@@ -137,8 +228,13 @@ class Ftp:
             self._greeting = False
             return self._greet(line, span)
         verb = self._pending.popleft() if self._pending else None
-        if verb == b"AUTH":
+        if verb == b"AUTH" or (verb is None and code == 234):
             return self._auth(code, span)
+        if verb == b"AUTH other":
+            return [Upgrade(span=span, to="gss", status="refused")] if code >= 400 else []
+        if verb == b"USER":
+            found = _CHALLENGE.search(line) if code == 331 else None
+            self._challenge = ("OTP" if found[1].lower().startswith(b"otp") else "S/KEY") if found is not None else None
         # A reply to anything else, when the capture did not hold the command, cannot be the answer to a login.
         if verb in (b"PASS", b"ACCT") or (verb is None and code in (230, 530)):
             # 232 where a security mechanism vouches for the user (RFC 2228); some servers say 200.
@@ -149,25 +245,30 @@ class Ftp:
         return []
 
     def _auth(self, code: int, span: Span) -> list[Event]:
-        if code == 234:
-            return [Upgrade(span=span, to="tls", status="granted", resume=(self._buffers[0].start, span.end))]
+        """234; some servers say 334 (RFC 2228's "more data needed"), and clients take it."""
+        self._asked = False
+        if code in (234, 334):
+            return [self._granted(self._buffers[0].start, span.end)]
         if code >= 400:
             return [Upgrade(span=span, to="tls", status="refused")]
         return []
 
+    def _granted(self, client: int, server: int) -> Upgrade:
+        """Also where the answer was not captured, and the client goes on with a handshake."""
+        return Upgrade(span=Span(Side.SERVER, server, server), to="tls", status="granted", resume=(client, server))
+
     def _settle(self, outcome: Outcome) -> list[Event]:
-        if self._login is None:
-            return []
-        (span, user, secret), self._login = self._login, None
-        return [Login(span=span, mechanism="PASS", username=user, secret=Secret(secret), outcome=outcome, where="PASS argument")]
+        waiting = [login for login in (self._login, self._account) if login is not None]
+        self._login = self._account = None
+        return [replace(login, outcome=outcome) for login in waiting]
 
 
 def probe(client: bytes, server: bytes) -> Match:
     """A 220 greeting alone may be SMTP's: the client's first verb, or the words of the greeting, tell them apart."""
     said = _client_says(client)
     if server:
-        if not b"220"[: len(server)].startswith(server[:3]) and not server.startswith((b"220", b"120", b"421")):
-            return Match.NO if said is not Match.YES or not _REPLY.match(server) else Match.YES
+        if not b"220"[: len(server)].startswith(server[:3]) and not server.startswith((b"220", b"120")):
+            return _in_the_middle(client, server, said)
         first = server.split(b"\n", 1)[0].upper()
         if b"SMTP" in first:
             return Match.NO
@@ -182,6 +283,15 @@ def probe(client: bytes, server: bytes) -> Match:
     return Match.NO if after_login(client) == "pop3" else Match.YES
 
 
+def _in_the_middle(client: bytes, server: bytes, said: Match) -> Match:
+    """No greeting: a refusal, or a capture that begins later; a reply, or the end of a text with a reply behind it."""
+    if _REPLY.match(server) or (len(server) < 3 and server.isdigit()):
+        return said
+    if said is not Match.YES or not _OWN.match(client) or server[:1] in b"+-*:$<{\0":
+        return Match.NO
+    return Match.YES if _LATER_REPLY.search(server) else Match.NO
+
+
 def _client_says(client: bytes) -> Match:
     """YES with a whole first line that is a command of FTP's and not of mail's."""
     if not client:
@@ -191,7 +301,7 @@ def _client_says(client: bytes) -> Match:
     if not end:
         fits = any(v.startswith(verb) for v in _VERBS) if b" " not in line else verb in _VERBS
         return Match.MORE if fits and len(line) < MAX_LINE else Match.NO
-    if verb not in _VERBS or (verb == b"AUTH" and not _SECURITY.match(line)):
+    if verb not in _VERBS or (verb == b"AUTH" and not _SECURITY.match(line)) or _NEWS.match(line):
         return Match.NO
     # These are POP3's, IMAP's or SMTP's too: what the server said decides.
     return Match.MORE if verb in (b"QUIT", b"NOOP", b"HELP", b"STAT", b"LIST", b"DELE") else Match.YES

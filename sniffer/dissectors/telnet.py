@@ -9,7 +9,20 @@ from msgspec.structs import replace
 
 from sniffer.dissectors._ntlmssp import Exchange
 from sniffer.dissectors._spec import Match, Spec
-from sniffer.events import ChallengeResponse, Event, Login, Outcome, Side, Span, Upgrade
+from sniffer.dissectors._telnet_prompts import (
+    any_prompt,
+    asks_password,
+    clean,
+    dialogue,
+    echoes,
+    is_form,
+    last_line,
+    prompt,
+    question,
+    verdict,
+    whose,
+)
+from sniffer.events import ChallengeResponse, Encryption, Event, Login, Outcome, Posture, Side, Span, Upgrade
 from sniffer.secret import Secret, decode
 
 if TYPE_CHECKING:
@@ -17,35 +30,25 @@ if TYPE_CHECKING:
 
 IAC, SB, SE = 0xFF, 0xFA, 0xF0
 _OPTION_VERBS = range(0xFB, 0xFF)  # WILL, WONT, DO, DONT
-_START_TLS, _NEW_ENVIRON, _AUTHENTICATION = 46, 39, 37
+_WILL, _ECHO = 0xFB, 1
+_ENVIRON, _AUTHENTICATION, _ENCRYPT, _NEW_ENVIRON, _START_TLS = b"\x24", b"\x25", b"\x26", b"\x27", b"\x2e"
+_FOLLOWS, _START = b"\1", b"\3"  # of START-TLS, of ENCRYPT
+# RFC 1572; RFC 1408 before it, whose implementations had VAR and VALUE (0 and 1) either way round (RFC 1571).
+_ENVIRON_USER = re.compile(rb"[\0\1\3]USER[\0\1]([^\0\1\3]{1,64})")
+# Commands of two bytes that may come before any option: NOP, data mark, "are you there", "go ahead".
+_BARE, _MAX_BARE = frozenset((0xF1, 0xF2, 0xF6, 0xF9)), 16
 # Commands that edit the line typed, and the keys that do the same (RFC 854): erase character, erase line.
 _EDITS = {0xF7: b"\x7f", 0xF8: b"\x15"}
 # MS-TNAP, 2.2.2: REPLY, NTLM, and what the server's part of it says.
 _NTLM_REPLY = re.compile(rb"\x25\x02\x0f.([\x03\x04])", re.S)
+# Greetings of other line protocols.
+_OTHERS = re.compile(rb"[1-5]\d\d[ -]|\* (?:OK|BYE|PREAUTH)\b|\+OK|-ERR|SSH-|HTTP/|RFB |@RSYNCD|\{|<[?!a-zA-Z]")
 # What the server printed last, in which a prompt is looked for; a line typed; the options of one sub-negotiation.
 MAX_TAIL = 512
 MAX_TYPED = 1024
 MAX_OPTION = 2048
 # After a password the server may print a long message of the day before its prompt says that the login succeeded.
 MAX_ANSWER = 16 * 1024
-
-_USER = re.compile(rb"(?<![a-z0-9_@-])(?:(?<!last )log[io]n(?: as| name| id| user)?|user ?name|user(?: id)?|account|benutzer(?:name)?|utilisateur|identifiant|usuario|nombre de usuario|utente|login name|\xd0\xbb\xd0\xbe\xd0\xb3\xd0\xb8\xd0\xbd|enter user ?name|nazwa u[^ ]{1,3}ytkownika|brukernavn|gebruikersnaam|nome utente|\xe7\x94\xa8\xe6\x88\xb7\xe5\x90\x8d|\xd0\xb8\xd0\xbc\xd1\x8f \xd0\xbf\xd0\xbe\xd0\xbb\xd1\x8c\xd0\xb7\xd0\xbe\xd0\xb2\xd0\xb0\xd1\x82\xd0\xb5\xd0\xbb\xd1\x8f)(?: ?[\[(][^\])\r\n]{0,32}[\])])?\s*(?:[:>?]|\xef\xbc\x9a)\s*$", re.I)
-_PASSWORD = re.compile(
-    rb"(?:pass ?word|passwd|passphrase|pass ?code|kennwort|passwort|mot de passe|contrase(?:\xc3\xb1|\xf1|n)a|wachtwoord|senha|parola(?: d'ordine)?|l\xc3\xb6senord|\xd0\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c|\xe5\xaf\x86\xe7\xa0\x81|\xe5\x8f\xa3\xe4\xbb\xa4|pin)"
-    rb"(?: for [^\r\n:]{1,64}|'s)?(?: ?[\[(][^\])\r\n]{0,32}[\])])?\s*(?:[:>?]|\xef\xbc\x9a)?\s*$",
-    re.I,
-)
-_REFUSED = re.compile(rb"incorrect|invalid|failed|failure|denied|bad password|wrong|not authorized|unauthori[sz]ed(?! (?:access|use|person|entry|connection|login|modif))|error in auth|permission|sorry\b|rejected|no such user|locked|bad (?:secret|user|login)|login fail|mismatch|unknown user|error:|% (?:login|bad|authentic)|falsch|ung\xc3\xbcltig|refus\xc3\xa9|too many", re.I)
-_SHELL = re.compile(rb"(?:[^\r\n]{0,80}[$#>\]]|[^\r\n]{0,79}[\w~)\]]%) ?$")
-_GRANTED = re.compile(rb"last login|welcome|motd|logged in|login successful|terminal type|\[(?:root|[a-z_][\w-]*)@|microsoft|copyright", re.I)
-# Both prompts, each at the end of a line or followed by the echo: a terminal's login where no option was negotiated.
-_DIALOGUE = re.compile(rb"(?:^|\n|\r| )(?:login|user ?name) ?: ?[^\n]{0,64}\r?\n\r?(?:[^\n]{0,64} )?pass ?word ?: ?", re.I)
-# What is asked for after a password that was right but must be changed, or typed twice.
-_MORE = re.compile(rb"new |re-?(?:type|enter)|again|verify|confirm|change|expired|old ", re.I)
-_UNSEEN = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f]")
-# ECMA-48 control sequences, which dress up prompts.
-_ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?]{0,16}[@-~]|\][^\x07\x1b]{0,64}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMc])")
-
 
 class _Line:
     """The keystrokes of a line, as the terminal driver edits them."""
@@ -74,48 +77,77 @@ class _Line:
 
 
 class Telnet:
-    """What is typed at a user prompt is the user, what is typed at a password prompt the secret."""
+    """What is typed at a user prompt is the user, what is typed at a password prompt the secret.
 
-    __slots__ = ("_answer", "_escape", "_last_cr", "_line", "_login", "_ntlm", "_option", "_printed_size", "_prompt", "_response", "_state", "_tail", "_user", "_verb")
+    What was printed is looked at when the client goes on, so that nothing hangs on how the text was cut.
+    """
+
+    __slots__ = (
+        "_ahead", "_answer", "_asked", "_command_line", "_echoed", "_encrypted", "_escape", "_follows", "_form", "_hides", "_last_cr", "_line", "_login",
+        "_maybe_user", "_new", "_ntlm", "_option", "_printed_size", "_prompt", "_prompted", "_response", "_state", "_tail", "_user", "_verb",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._state = ["data", "data"]
         self._verb = [0, 0]
         self._option = [bytearray(), bytearray()]
-        self._line = _Line()
-        self._escape = 0
-        self._last_cr = False
-        self._tail = b""
-        self._prompt = ""  # "user" or "password": what the server waits for
-        self._user: str | None = None
-        self._login: Login | None = None
-        self._answer = b""  # the beginning of what was printed since the password
-        self._printed_size = 0
+        self._encrypted = [False, False]  # the ENCRYPT option, from START on
+        self._follows: list[int | None] = [None, None]  # where TLS begins, once a side said that it follows
         self._ntlm = Exchange()
         self._response: ChallengeResponse | None = None
+        self._escape = 0
+        self._last_cr = False
+        self._printed_size = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is known of what the server waits for."""
+        self._line = _Line()
+        self._tail = self._new = b""  # what was printed since a line was entered (its end), since it was last looked at
+        self._prompt = ""  # what the server waits for: "user", "password", "form", or nothing known
+        self._asked = b""  # the line with the prompt
+        self._prompted = ""  # "user" when the line entered last was a user's name
+        self._user: str | None = None
+        self._maybe_user: str | None = None  # what was entered at a prompt whose words are not known
+        self._command_line = b""  # what was last entered at no prompt
+        self._form = False  # the password's field was drawn together with the user's
+        self._echoed = self._hides = False  # the user name was echoed; the server said since that it echoes (and does not)
+        self._ahead = False  # the password was typed before it was asked for, and counts only if it was
+        self._login: Login | None = None
+        self._answer = b""  # the beginning of what was printed since the password
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
         events: list[Event] = []
+        if self._encrypted[side]:
+            return events
         if self._state[side] == "data" and IAC not in data:
             self._text(side, data, offset, events)
             return events
         for text, at in self._strip(side, offset, data, events):
+            if events and isinstance(events[-1], Upgrade) and events[-1].resume and at >= events[-1].resume[side]:
+                break
             self._text(side, text, at, events)
         return events
 
     def gap(self, side: Side, offset: int, size: int) -> Sequence[Event]:
-        events = [*self._settle(Outcome.UNKNOWN), *self._answered(Outcome.UNKNOWN)]
+        events = [*self._settle(), *self._answered(Outcome.UNKNOWN)]
+        events = [replace(event, outcome=Outcome.UNKNOWN) if isinstance(event, Login) else event for event in events]
         self._ntlm.forget()
         self._state[side] = "data"
-        self._line, self._prompt, self._tail, self._user = _Line(), "", b"", None
+        self._forget()
         return events
 
     def close(self) -> Sequence[Event]:
-        return [*self._settle(self._verdict()), *self._answered(Outcome.UNKNOWN)]
+        return [*self._settle(), *self._answered(Outcome.UNKNOWN)]
 
-    def _settle(self, outcome: Outcome) -> list[Event]:
+    def _settle(self, *, went_on: bool = False) -> list[Event]:
+        """The login, with what became of it. One typed ahead is none if no password was asked for."""
         login, self._login = self._login, None
-        return [replace(login, outcome=outcome)] if login is not None else []
+        ahead, self._ahead = self._ahead, False
+        if login is None or (ahead and not asks_password(self._answer)):
+            return []
+        outcome = verdict(self._answer, self._tail, much=self._printed_size > MAX_ANSWER, went_on=went_on)
+        return [replace(login, outcome=outcome)]
 
     def _answered(self, outcome: Outcome) -> list[Event]:
         response, self._response = self._response, None
@@ -162,6 +194,8 @@ class Telnet:
                     out.append((_EDITS[byte], at))
         elif state == "option":
             self._state[side] = "data"
+            if byte == _ECHO and side is Side.SERVER:
+                self._hides = self._verb[side] == _WILL
         elif byte == SE:
             self._state[side] = "data"
             self._subnegotiation(side, bytes(self._option[side]), at + 1, events)
@@ -171,14 +205,28 @@ class Telnet:
                 self._option[side].append(IAC)
 
     def _subnegotiation(self, side: Side, option: bytes, at: int, events: list[Event]) -> None:
-        if option[:1] == bytes((_START_TLS,)) and side is Side.SERVER and option[1:2] == b"\1":
-            events.append(Upgrade(span=Span(side, at - 1, at), to="tls", status="offered"))
-        elif option[:1] == bytes((_NEW_ENVIRON,)) and side is Side.CLIENT and self._user is None:
-            found = re.search(rb"[\0\3]USER\x01([^\0\x01\x03]{1,64})", option)
+        kind, said = option[:1], option[1:2]
+        if kind == _START_TLS and said == _FOLLOWS:
+            self._start_tls(side, at, events)
+        elif kind == _ENCRYPT and said == _START:
+            self._encrypted[side] = True
+            if all(self._encrypted):
+                events.append(Posture(span=Span(side, at - 1, at), encryption=Encryption.ENCRYPTED, why="Telnet ENCRYPT option (RFC 2946)"))
+        elif kind in (_ENVIRON, _NEW_ENVIRON) and side is Side.CLIENT and self._user is None:
+            found = _ENVIRON_USER.search(option)
             if found:
                 self._user = decode(found[1])
-        elif option[:1] == bytes((_AUTHENTICATION,)):
+        elif kind == _AUTHENTICATION:
             self._authenticate(side, option, at, events)
+
+    def _start_tls(self, side: Side, at: int, events: list[Event]) -> None:
+        """Both sides say that TLS follows (draft-altman-telnet-starttls); the client's hello comes after the server's word."""
+        self._follows[side] = at
+        client, server = self._follows
+        if client is not None and server is not None:
+            events.append(Upgrade(span=Span(side, at - 1, at), to="tls", status="granted", resume=(client, server)))
+        else:
+            events.append(Upgrade(span=Span(side, at - 1, at), to="tls", status="offered" if side is Side.SERVER else "asked"))
 
     def _authenticate(self, side: Side, option: bytes, at: int, events: list[Event]) -> None:
         """NTLM inside the option (MS-TNAP): a message of NTLMSSP from either side, and at last the server's word on it."""
@@ -201,97 +249,84 @@ class Telnet:
             self._typed(data, at, events)
 
     def _printed(self, data: bytes, events: list[Event]) -> None:
-        """The server's output: is it a prompt, or an answer to the password?"""
+        """The server's output: it is kept until the client goes on."""
         self._tail = (self._tail + data)[-MAX_TAIL:]
+        self._new = (self._new + data)[-MAX_TAIL:]
         if self._login is not None:
             self._answer += data[: MAX_TAIL - len(self._answer)]
             self._printed_size += len(data)
             if self._printed_size > MAX_ANSWER:
-                events += self._settle(self._verdict())
-        asked = self._asked()
-        if (asked == "password" or (asked == "user" and self._prompt != "user")) and _clean(data).strip():
+                events += self._settle()
+
+    def _look(self) -> None:
+        """Is what was printed a prompt? What is printed while a line is being typed is mostly its echo."""
+        new, self._new = self._new, b""
+        typed = bytes(self._line.data)
+        if self._form and self._prompt:
+            return
+        kind, line = prompt(self._tail, typed)
+        if not typed and kind != "user" and is_form(self._tail):
+            kind = "form"
+        if kind and typed and clean(new).strip() and not kind == self._prompt == "user":
             self._line = _Line()
-        # What is printed while a line is being typed is its echo; before, it says that the prompt was none.
-        if asked or not self._line.data:
-            self._prompt = asked
-
-    def _asked(self) -> str:
-        """What the last line asks for; it may end with an empty one, if there is a colon before that."""
-        tail = self._tail
-        last = _clean(tail[tail.rfind(b"\n") + 1 :]).strip(b"\r ")
-        if not last:
-            last = _clean(tail).rstrip().rsplit(b"\n", 1)[-1].lstrip(b"\r")
-            last = last if last[-1:] == b":" else b""
-        last = _rubbed(last[-120:]) if b"\b" in last else last[-120:]
-        return "password" if _PASSWORD.search(last) else "user" if _USER.search(last) else ""
-
-    def _verdict(self) -> Outcome:
-        """What became of the password, going by all that was printed since: judged when the user goes on or the flow ends,
-
-        so that it does not hang on how the text was cut. A prompt that comes again after words of refusal may be the shell's
-        from which ``enable`` or ``su`` was tried; words further down may be anybody's (a message of the day).
-        """
-        answer = _clean(self._answer)
-        first = answer.strip().split(b"\n", 1)[0]
-        asked = self._asked()
-        last = _clean(self._tail).rsplit(b"\n", 1)[-1].lstrip(b"\r")
-        if asked == "user" or _REFUSED.search(first):
-            return Outcome.REJECTED
-        if asked == "password":
-            return Outcome.UNKNOWN if _MORE.search(answer) else Outcome.REJECTED
-        if _SHELL.match(last) or self._printed_size > MAX_ANSWER:
-            return Outcome.ACCEPTED
-        refused, granted = _REFUSED.search(answer), _GRANTED.search(answer)
-        if refused and not (granted and granted.start() < refused.start()):
-            return Outcome.REJECTED
-        return Outcome.ACCEPTED if granted else Outcome.UNKNOWN
+        if kind or not typed:
+            self._prompt, self._asked = kind, line
 
     def _typed(self, data: bytes, at: int, events: list[Event]) -> None:
         """Keystrokes, edited as they are; a line ends with CR, CR NUL or CR LF (RFC 854)."""
+        if self._new:
+            self._look()
         for i, key in enumerate(data):
             if self._last_cr and key in (0, 10):
                 self._last_cr = False
                 continue
             self._last_cr = key == 13
-            if self._login is not None and _clean(self._answer).strip():
-                events += self._settle(self._verdict())
+            if self._login is not None and clean(self._answer).strip():
+                events += self._settle(went_on=True)
             if self._escape:
                 self._escape = 0 if self._escape > 1 and 0x40 <= key < 0x7F else 2 if key in b"[O" else self._escape + 1 if self._escape < 8 else 0
             elif key == 27:
                 self._escape = 1
-            elif key in (10, 13):
+            elif key in (10, 13) or (key == 9 and self._prompt == "form"):
                 self._entered(events)
             else:
                 self._line.key(key, at + i)
 
     def _entered(self, events: list[Event]) -> None:
         line, self._line = self._line, _Line()
-        prompt, self._prompt = self._prompt, ""
-        if prompt == "user":
-            self._user = decode(bytes(line.data)).strip() or None
-        elif prompt == "password":
-            events += self._settle(self._verdict())
-            if line.data:
-                span = Span(Side.CLIENT, line.start, line.end)
-                self._login = Login(span=span, mechanism="login dialogue", username=self._user, secret=Secret(decode(bytes(line.data))), where="answer to a password prompt")
-                self._answer, self._printed_size = b"", 0
-        self._tail = b""
+        asked, self._prompt = self._prompt, ""
+        shown, text = last_line(self._tail), bytes(line.data)
+        at_once, self._tail = not self._tail, b""
+        after_user, self._form = self._prompted == "user", False
+        if not asked and after_user and text and self._is_secret(shown, text):
+            asked = "password"
+        if asked in ("user", "form"):
+            self._user = decode(text).strip() or None
+            self._echoed, self._hides = bool(text) and echoes(shown, text), False
+            self._command_line, self._maybe_user = b"", None
+            if asked == "form":
+                self._form, self._prompt = True, "password"
+        elif asked == "password":
+            events += self._settle()
+            if text:
+                user = whose(self._asked, self._command_line, self._user or self._maybe_user)
+                self._take(line, user, ahead=False)
+        elif after_user and at_once and text:
+            events += self._settle()
+            self._take(line, self._user, ahead=True)
+        elif text:
+            self._command_line = text.strip()
+            self._maybe_user = decode(self._command_line) or None if question(shown.removesuffix(text)) else None
+        self._prompted = "user" if asked in ("user", "form") else ""
 
+    def _is_secret(self, shown: bytes, text: bytes) -> bool:
+        """After a user name that was echoed, what is not echoed is a password, whatever the words of its prompt."""
+        return (self._echoed or self._hides) and any_prompt(shown) and not echoes(shown, text)
 
-def _clean(data: bytes) -> bytes:
-    """Text as it shows: without what moves cursors, rings bells or pads."""
-    return _UNSEEN.sub(b"", _ESCAPES.sub(b"", data))
-
-
-def _rubbed(line: bytes) -> bytes:
-    """A line without what was rubbed out on the screen, by backspaces and blanks over it."""
-    left = bytearray()
-    for byte in line:
-        if byte != 8:
-            left.append(byte)
-        else:
-            del left[-1:]
-    return bytes(left)
+    def _take(self, line: _Line, user: str | None, *, ahead: bool) -> None:
+        span = Span(Side.CLIENT, line.start, line.end)
+        self._login = Login(span=span, mechanism="login dialogue", username=user, secret=Secret(decode(bytes(line.data))), where="answer to a password prompt")
+        self._answer, self._printed_size, self._ahead = b"", 0, ahead
 
 
 def probe(client: bytes, server: bytes) -> Match:
@@ -305,10 +340,9 @@ def probe(client: bytes, server: bytes) -> Match:
         return Match.NO
     if not server:
         return Match.MORE if _typed_like(client) else Match.NO
-    # Greetings of other line protocols.
-    if re.match(rb"[1-5]\d\d[ -]|\* |\+OK|-ERR|SSH-|HTTP/|RFB |@RSYNCD|\{|<", server) or b"\0" in server[:64].replace(b"\r\0", b""):
+    if _OTHERS.match(server) or b"\0" in server[:64].replace(b"\r\0", b""):
         return Match.NO
-    if _DIALOGUE.search(_clean(server)) and _typed_like(client):
+    if dialogue(server) and _typed_like(client):
         return Match.YES
     return Match.MORE if _typed_like(client) else Match.NO
 
@@ -320,6 +354,8 @@ def _typed_like(data: bytes) -> bool:
 def _negotiates(data: bytes) -> Match:
     """IAC, a verb, an option that exists; two such, or one and nothing but text behind it."""
     at = 0
+    while len(bare := data[at : at + 2]) == 2 and bare[0] == IAC and bare[1] in _BARE and at < _MAX_BARE:
+        at += 2
     for count in range(3):
         head = data[at : at + 3]
         if count == 2:

@@ -6,9 +6,9 @@ import pytest
 
 from sniffer.dissectors import Match
 from sniffer.dissectors.telnet import SPEC, probe
-from sniffer.events import ChallengeResponse
+from sniffer.events import ChallengeResponse, Encryption, Posture
 from tests.drive import Gap, Side, client, drive, server
-from tests.sniffer.dissectors.say import both, hashes, logins, storm
+from tests.sniffer.dissectors.say import both, hashes, logins, storm, upgrades
 
 OPTIONS = [server(b"\xff\xfd\x18\xff\xfb\x01"), client(b"\xff\xfb\x18\xff\xfd\x01\xff\xfa\x18\x00xterm\xff\xf0")]
 
@@ -119,7 +119,7 @@ def test_a_host_named_for_a_user_is_no_prompt():
 
 @pytest.mark.parametrize(
     "prompts",
-    [("Username:\r\n", "Password:\r\n"), ("Login [admin]: ", "Password [hidden]: "), ("Login ID: ", "Passcode: "), ("login as: ", "bob@host's password: "), ("用户名：", "密码："), ("login:\x07 ", "Password:\x07")],
+    [("Username:\r\n", "Password:\r\n"), ("Login [admin]: ", "Password [hidden]: "), ("Login ID: ", "Passcode: "), ("login as: ", "alice@host's password: "), ("用户名：", "密码："), ("login:\x07 ", "Password:\x07")],
 )
 def test_more_prompts(prompts):
     assert logins(both(SPEC, dialogue("alice", "word", "\r\nhost> ", prompts))) == [("login dialogue", "alice", "word", "accepted")]
@@ -169,3 +169,99 @@ def test_a_dialogue_without_options_is_telnet():
 
 def test_storm():
     storm(SPEC, [b"\xff\xfd\x18\xff\xfa\x18\x01\xff\xf0login: ", b"alice\r\n", b"Password: ", b"\x1b[A\x08\x7f\r\0", b"Login incorrect"])
+
+
+def test_a_command_that_begins_like_a_prompt_is_no_password():
+    """Typed with echo, ``ping`` stands there as "pin" for a moment, ``passwd bob`` as "passwd"."""
+    for command in ("ping 192.0.2.1", "passwd bob", "pin", "cat password: x"):
+        said = [*dialogue("alice", "one", "\r\nrouter# "), *typed(command, echo=True), server("\r\nok\r\nrouter# ")]
+        assert [x[2] for x in logins(both(SPEC, said))] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("command", "prompt", "user"),
+    [
+        ("su", "Password: ", "root"), ("su - bob", "Password: ", "bob"), ("su -l bob", "Password: ", "bob"), ("sudo id", "[sudo] password for alice: ", "alice"),
+        ("ssh bob@inner", "bob@inner's password: ", "bob"), ("enable", "Password: ", None), ("kinit", "Password for carol@EXAMPLE.ORG: ", "carol"), ("mysql -p", "Enter password: ", "alice"),
+        ("ftp inner", "root's Password: ", "root"),
+    ],
+)  # fmt: skip
+def test_whose_password_is_asked_for_inside_a_session(command, prompt, user):
+    said = [*dialogue("alice", "one", "\r\n$ "), *typed(command, echo=True), server("\r\n" + prompt), *typed("two", echo=False), server("\r\n# ")]
+    assert logins(both(SPEC, said)) == [("login dialogue", "alice", "one", "accepted"), ("login dialogue", user, "two", "accepted")]
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        ("login: ", "alice's Password:"), ("Username> ", "Password> "), ("User Name......: ", "Password.......: "), ("Login name: ", "Pass: "), ("uživatel: ", "heslo: "), ("käyttäjätunnus: ", "salasana: "),
+        ("felhasználó: ", "jelszó: "), ("użytkownik: ", "Hasło: "), ("kullanıcı adı: ", "şifre: "), ("ユーザー名：", "パスワード："), ("사용자 이름: ", "비밀번호: "), ("логин: ", "пароль: "),
+        ("Enter your handle: ", "Password: "), ("By what name do you wish to be known? ", "Password: "), ("login: ", "Slaptažodis: "), ("login: ", "Sandi: "),
+    ],
+)  # fmt: skip
+def test_prompts_of_other_systems_and_tongues(prompts):
+    assert logins(both(SPEC, dialogue("alice", "word", "\r\nhost> ", prompts))) == [("login dialogue", "alice", "word", "accepted")]
+
+
+@pytest.mark.parametrize("charset", ["gbk", "cp1251", "koi8-r", "shift_jis"])
+def test_prompts_in_charsets_of_their_time(charset):
+    user, secret = {"gbk": ("用户名：", "密码："), "shift_jis": ("ユーザー名：", "パスワード：")}.get(charset, ("логин: ", "пароль: "))
+    said = [*OPTIONS, server(user.encode(charset)), client("alice\r\n"), server(secret.encode(charset)), client("word\r\n"), server("\r\n> ")]
+    assert logins(both(SPEC, said)) == [("login dialogue", "alice", "word", "accepted")]
+
+
+def test_an_unknown_tongue_in_which_the_server_turns_echo_off():
+    said = [*OPTIONS, server("login: "), client("alice\r\n"), server(b"\xff\xfb\x01Sandi: "), client("word\r\n"), server(b"\xff\xfc\x01\r\nhost> "), client("ls\r\n")]
+    assert logins(both(SPEC, said)) == [("login dialogue", "alice", "word", "accepted")]
+
+
+def test_a_login_without_a_password_makes_none_of_what_follows():
+    for said in ([*typed("guest", echo=True), server("\r\nguest:~> "), *typed("ls", echo=True)], [client("guest\r\n"), server("guest\r\nChoice: "), client("3\r\n")]):
+        assert not logins(both(SPEC, [*OPTIONS, server("login: "), *said, server("\r\nx> ")]))
+
+
+def test_both_lines_sent_at_once():
+    said = [*OPTIONS, server("login: "), client("alice\r\nword\r\n"), server("alice\r\nPassword: \r\nLogin incorrect\r\nlogin: ")]
+    assert logins(both(SPEC, said)) == [("login dialogue", "alice", "word", "rejected")]
+    said = [*OPTIONS, server("login: "), client("guest\r\nls\r\n"), server("guest\r\n$ ls\r\n$ ")]
+    assert not logins(both(SPEC, said))
+
+
+def test_a_form_with_both_fields():
+    drawn = server(b"\x1b[2J\x1b[10;20HUserName:[              ]\x1b[12;20HPassWord:[              ]\x1b[10;30H")
+    for end in ("\r", "\t"):
+        said = [*OPTIONS, drawn, *typed("alice", echo=True)[:-1], client(end), server(b"\x1b[12;30H"), client("w"), server("*"), client("ord\r"), server(b"\x1b[2JMain Menu\r\n"), client("3")]
+        assert logins(both(SPEC, said)) == [("login dialogue", "alice", "word", "accepted")]
+
+
+def test_whoever_goes_on_after_a_menu_is_in():
+    said = [*dialogue("alice", "one", "\r\n1. Status\r\n2. Logout\r\nChoice: "), client("1\r")]
+    assert logins(both(SPEC, said)) == [("login dialogue", "alice", "one", "accepted")]
+
+
+@pytest.mark.parametrize("option", [b"\xff\xfa\x24\x00\x00USER\x01alice\xff\xf0", b"\xff\xfa\x24\x00\x01USER\x00alice\xff\xf0"])
+def test_the_user_of_the_old_environment_option(option):
+    assert logins(both(SPEC, [*OPTIONS, client(option), server("Password: "), client("word\r\n"), server("\r\n$ ")])) == [("login dialogue", "alice", "word", "accepted")]
+
+
+def test_tls_inside_telnet_is_handed_on():
+    asked, follows = client(b"\xff\xfb\x2e"), b"\xff\xfa\x2e\x01\xff\xf0"
+    said = [server(b"\xff\xfd\x2e"), asked, client(follows), server(follows), client(b"\x16\x03\x01")]
+    assert upgrades(both(SPEC, said)) == [("tls", "asked", None), ("tls", "granted", (9, 9))]
+
+
+def test_the_encrypt_option_hides_the_rest():
+    start = b"\xff\xfa\x26\x03\x00\xff\xf0"
+    said = [*OPTIONS, client(start), server(start), server("Password: "), client("x\r\n")]
+    events = both(SPEC, said)
+    assert [e.encryption for e in events if isinstance(e, Posture)] == [Encryption.ENCRYPTED]
+    assert not logins(events)
+
+
+@pytest.mark.parametrize("banner", ["* * * Authorized users only * * *\r\nlogin: ", "<<< Welcome >>>\r\nlogin: "])
+def test_banners_of_stars_and_brackets_are_no_other_protocol(banner):
+    assert probe(b"", banner.encode()) is Match.MORE
+
+
+def test_commands_before_the_first_option():
+    assert probe(b"", b"\xff\xf1\xff\xfd\x18\xff\xfb\x01") is Match.YES
