@@ -71,7 +71,9 @@ _IMAP_MIDDLE = re.compile(rb"[!-)\x2c-~][!-~]{0,63}(?:\Z| (?:OK|NO|BAD)(?:[ \r\n
 _TAG = rb"(?:[A-Za-z]{0,12}\d[A-Za-z0-9.]{0,12}|[A-Za-z.]{1,2})"
 _IMAP_CLIENT = re.compile(
     _TAG + rb" (?:(?:UID )?(?:FETCH|STORE|COPY|SEARCH) [^\r\n]+\r?\n|(?:CAPABILITY|STARTTLS|LOGOUT|IDLE|NAMESPACE)\r?\n|AUTHENTICATE [A-Z0-9_-]+[ \r\n]"
-    rb"|LOGIN (?:\{\d+\+?\}\r\n|\S+ \S)|(?:SELECT|EXAMINE|LIST|LSUB|STATUS|APPEND|ID|ENABLE) [^\r\n]+\r?\n)",
+    rb"|LOGIN (?:\{\d+\+?\}\r\n|\S+ \S)|(?:SELECT|EXAMINE|LIST|LSUB|STATUS|APPEND|ID|ENABLE) [^\r\n]+\r?\n)"
+    # With any other tag (Outlook's are four letters or digits by chance) what no other protocol says.
+    rb"|[!-)\x2c-~][!-~]{0,63} (?:CAPABILITY\r?\n|LOGIN \"[^\"\r\n]*\" \"[^\"\r\n]*\"\r?\n|" + _AUTH.replace(rb"AUTH ", rb"AUTHENTICATE ", 1) + rb")",
     re.I,
 )
 _IMAP_MAYBE = re.compile(_TAG + rb"?(?:\Z| (?:[A-Z]{0,12}\Z|[A-Z]{2,12}[ \r\n]))", re.I)

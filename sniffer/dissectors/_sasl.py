@@ -39,6 +39,12 @@ _FORMS = (
     ("OAUTHBEARER", re.compile(rb"[ny],[^\x01]*,\x01(?:[^\x01]*\x01)*?auth=Bearer ", re.I)),
     ("NTLM", re.compile(rb"NTLMSSP\0\x03\0\0\0")),
 )
+# And challenges: RFC 2195 section 2 (the form of a message id), RFC 2831 section 2.1.1, MS-NLMP 2.2.1.2.
+_CHALLENGES = (
+    ("CRAM-MD5", re.compile(rb"<[^<>\x00-\x20]{1,250}@[^<>\x00-\x20]{1,250}>\Z")),
+    ("DIGEST-MD5", re.compile(rb'(?:realm="[^"]{0,250}", ?)*nonce="[^"]+",.*algorithm="?md5-sess', re.S)),
+    ("NTLM", re.compile(rb"NTLMSSP\0\x02\0\0\0")),
+)
 
 Found = Login | ChallengeResponse | Token
 
@@ -263,9 +269,12 @@ def begun(text: bytes, span: Span, prefix: str = "") -> Sasl | None:
 
 
 def joined(challenge: bytes | None, prefix: str = "") -> Sasl | None:
-    """A LOGIN exchange met at one of its prompts (its beginning was not captured); from the password's on without user."""
-    if not challenge or len(challenge) > 64 or not (_PASSWORD_PROMPT.search(challenge) or _FIRST_PROMPT.fullmatch(challenge)):
+    """An exchange met at a challenge (its beginning was not captured) that tells the mechanism; LOGIN from the password's on without user."""
+    mechanism = next((name for name, form in _CHALLENGES if form.match(challenge)), None) if challenge else None
+    if challenge and mechanism is None and len(challenge) <= 64 and (_PASSWORD_PROMPT.search(challenge) or _FIRST_PROMPT.fullmatch(challenge)):
+        mechanism = "LOGIN"
+    if mechanism is None:
         return None
-    sasl = Sasl("LOGIN", prefix)
+    sasl = Sasl(mechanism, prefix)
     sasl.challenge(challenge)
     return sasl

@@ -114,6 +114,27 @@ def test_login_with_the_client_alone():
     assert (login.mechanism, login.username, login.secret.reveal()) == ("LOGIN", "alice", "pw")
 
 
+@pytest.mark.parametrize(
+    ("challenge", "mechanism"),
+    [
+        (b"<1896.697170952@postoffice.example.org>", "CRAM-MD5"), (b'realm="example.org",nonce="abc",qop="auth",charset=utf-8,algorithm=md5-sess', "DIGEST-MD5"),
+        (b"NTLMSSP\0\x02\0\0\0" + bytes(40), "NTLM"), (b"", None), (b"go on", None), (b"r=abc,s=QQ==,i=4096", None), (b"<no clock>", None), (b"NTLMSSP\0\x01\0\0\0", None), (b'nonce="abc', None),
+    ],
+)  # fmt: skip
+def test_joined_at_a_challenge_that_tells_the_mechanism(challenge: bytes, mechanism: str | None):
+    sasl = joined(challenge)
+    assert (sasl and sasl.mechanism) == mechanism
+
+
+def test_joined_at_the_challenge_makes_the_crackers_line():
+    sasl = joined(b"<1896.697170952@postoffice.example.org>", "AUTH ")
+    assert sasl is not None
+    sasl.response(b"alice " + b"ab" * 16, SPAN)
+    (event,) = sasl.finish(Outcome.ACCEPTED)
+    assert isinstance(event, ChallengeResponse)
+    assert (event.mechanism, event.username, event.crack and event.crack.hashcat) == ("AUTH CRAM-MD5", "alice", 10200)
+
+
 def test_joined_at_the_password_prompt():
     sasl = joined(b"Password:", "AUTH ")
     assert sasl is not None
