@@ -16,13 +16,17 @@ from sniffer.dissectors._http_body import (
     TRAILER,
     Body,
     chunk_size,
+    kind_of,
 )
 from sniffer.dissectors._http_head import BEGUN, LONGEST_BEGUN, LONGEST_RESUME, RESUME
 from sniffer.dissectors._http_probe import request_line
 from sniffer.dissectors._http_sent import Sent
+from sniffer.dissectors._raw import readable
 from sniffer.dissectors._spec import Match
 from sniffer.errors import Malformed
-from sniffer.events import CLIENT, UNKNOWN, Anomaly, Content, Event, Side, Span
+from sniffer.events import CLIENT, SERVER, UNKNOWN, Anomaly, Content, Encryption, Event, Posture, Side, Span
+
+_SAMPLE = 512  # bytes by which text is told
 
 
 class Way:
@@ -46,7 +50,7 @@ class Steps:
     A step takes what it can from ``data[at:]`` and gives the new place; the same place asks for more bytes.
     """
 
-    __slots__ = ("_blind", "_credentials", "_greeted", "_seen", "_sent", "_ways")
+    __slots__ = ("_asked", "_blind", "_credentials", "_greeted", "_seen", "_sent", "_ways")
 
     def __init__(self) -> None:
         self._ways = (Way(), Way())
@@ -54,6 +58,7 @@ class Steps:
         self._credentials = Credentials()
         self._greeted = False
         self._blind = False  # a gap may have hidden a request: the next response may not be the next request's
+        self._asked = False  # a request was seen
         self._seen = False
 
     def _fixed(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
@@ -131,13 +136,38 @@ class Steps:
 
     def _lost(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
         """Find where a message begins again, also one of which only the beginning has come."""
-        found = RESUME.search(data, at)
+        found = RESUME.search(data, at + way.scanned)
+        way.scanned = 0
         if found is None:
             line = max(at, data.rfind(b"\n") + 1, len(data) - LONGEST_RESUME)
             begun = BEGUN.search(data, line)
-            return begun.start() if begun is not None else max(at, len(data) - LONGEST_BEGUN)
+            end = begun.start() if begun is not None else max(at, len(data) - LONGEST_BEGUN)
+            self._collect(way, side, offset + at, data[at:end], events)
+            return end
+        self._collect(way, side, offset + at, data[at : found.start()], events)
+        self._finish(way, side, events)
         way.mode = HEAD
         return found.start()
+
+    def _astray(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
+        """No message where one was due. Before the first it may be the end of one that began before the capture did; not on both sides."""
+        begun = self._greeted if side else self._asked
+        if begun or (not self._seen and self._ways[side.other].mode is LOST):
+            return self._nonsense(way, side, "no message where one was due", at + 1, offset, events)
+        way.mode, way.scanned, way.body = LOST, 1, _tail(data[at:], side)
+        return at
+
+    def _close_tail(self, events: list[Event]) -> None:
+        """What is held of a side of which no message was seen: text may be the end of one, of other bytes nothing can be said."""
+        for side in (CLIENT, SERVER):
+            way = self._ways[side]
+            if way.mode is HEAD and side is CLIENT and way.carry and not self._asked:
+                way.body = _tail(way.carry, side)
+            elif way.mode is not LOST:
+                continue
+            self._collect(way, side, way.start, way.carry, events)
+            if not self._seen and way.body is not None and not way.body.wanted:
+                events.append(Posture(span=Span(side, 0, way.next), encryption=Encryption.UNKNOWN, why="no message was seen"))
 
     def _open(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
         """A body without a length (RFC 1945, 7.2.2, forbids it): held until it is known to be one, and where it ends."""
@@ -189,3 +219,10 @@ class Steps:
         self._credentials.forget()
         self._blind = True
         return events
+
+
+def _tail(data: bytes, side: Side) -> Body:
+    """For what may be the end of a body; wanted where it is text."""
+    body = Body(kind_of({}), side, "")
+    body.wanted = readable(data[:_SAMPLE])
+    return body

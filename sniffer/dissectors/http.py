@@ -96,6 +96,7 @@ class Http(Steps):
 
     def close(self) -> Sequence[Event]:
         events: list[Event] = []
+        self._close_tail(events)
         if self._ways[0].mode is OPEN:
             self._close_open(events)
         for side in (CLIENT, SERVER):
@@ -105,8 +106,8 @@ class Http(Steps):
         return [*events, *self._forget()]
 
     def _head(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
-        while at < len(data) and data[at] in b"\r\n":
-            at += 1  # empty lines before a message are to be passed over (RFC 9112, 2.2)
+        while at < len(data) and data[at] in b"\r\n\0":
+            at += 1  # empty lines before a message are to be passed over (RFC 9112, 2.2), as the byte of a keep-alive
         if at == len(data):
             way.start = offset + at
             return at
@@ -117,16 +118,14 @@ class Http(Steps):
             # A client may not wait for its tunnel, or the capture lack the answer: what follows CONNECT is the tunnel's.
             tunnel = side is CLIENT and self._sent and self._sent[-1].method == b"CONNECT"
             if not way.scanned and not tunnel and not plausible(data[at : at + 16], side):
-                return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
+                return self._astray(way, side, data, at, offset, events)
             way.scanned = len(data) - at
             way.carry, way.start = data[at:], offset + at
             return len(data)
         way.scanned = 0
         said = self._request if side is CLIENT else self._response
         after = said(data, at, line_end, body, offset, events)
-        if after < 0:
-            return self._nonsense(way, side, "no message where one was due", len(data), offset, events)
-        return after
+        return self._astray(way, side, data, at, offset, events) if after < 0 else after
 
     # ``data[at:end]`` is a head, its body begins at ``body``. They give where the next step begins, or -1 for no such head.
 
@@ -134,7 +133,7 @@ class Http(Steps):
         found = REQUEST.match(data, at, end)
         if found is None:
             return -1
-        self._seen, self._blind = True, False
+        self._seen, self._asked, self._blind = True, True, False
         method, target = found[1].upper(), found[2]
         path, _, query = target.partition(b"?")
         text = path[:512].decode("latin-1")

@@ -11,7 +11,8 @@ import pytest
 from sniffer.dissectors import Match
 from sniffer.dissectors._http_body import MAX_OPEN
 from sniffer.dissectors.http import SPEC, probe
-from sniffer.events import Anomaly, Content, Login, Outcome, Skip
+from sniffer.errors import Malformed
+from sniffer.events import Anomaly, Content, Login, Outcome, Posture, Skip
 from tests.drive import Gap, Side, client, drive, server
 from tests.sniffer.dissectors.say import both, content, hashes, logins, secret_of, storm, tokens, upgrades
 
@@ -369,11 +370,52 @@ def test_odd_but_honest_heads(head):
     ("c", "s", "said"),
     [
         (b"GET / HTTP/1.1\r\n", b"", Match.YES), (b"PROPFIND /x HTTP/1.0\n", b"", Match.YES), (b"GE", b"", Match.MORE), (b"", b"HTTP/1.1 200 OK\r\n", Match.YES), (b"", b"HTTP/1.", Match.MORE),
-        (b"OPTIONS rtsp://a RTSP/1.0\r\n", b"", Match.NO), (b"REGISTER sip:a SIP/2.0\r\n", b"", Match.NO), (b"", b"220 ready", Match.NO), (b"\x16\x03\x01", b"", Match.NO), (b"USER a\r\n", b"", Match.NO),
+        (b"OPTIONS rtsp://a RTSP/1.0\r\n", b"", Match.NO), (b"REGISTER sip:a SIP/2.0\r\n", b"", Match.NO), (b"RTSP/1.0 200 OK\r\n", b"", Match.NO), (b"HTTP/1.1 200 OK\r\n", b"", Match.NO),
+        (b"\x16\x03\x01", b"\x16\x03\x01", Match.NO), (b"USER a\r\n", b"220 ready", Match.NO), (b"PLAY /a\r\n", b"OK 12", Match.NO),
+        # A method that the client made up, small letters, the byte of a keep-alive.
+        (b"ENTER / HTTP/1.1\r\n", b"", Match.YES), (b"get http://a/ HTTP/1.0\n", b"", Match.YES), (b"ENTER /", b"", Match.MORE), (b"\0GET / HTTP/1.1\r\n", b"", Match.YES), (b"\0", b"", Match.MORE),
+        # What one side says began before the capture did: the other tells.
+        (b"tail of a body", b"", Match.MORE), (b"\x8f\x02tail", b"", Match.MORE), (b"tail of a body", b"HTTP/1.1 302 Found\r\n", Match.YES), (b"", b"tail of a page", Match.MORE),
+        (b"GET / HTTP/1.1\r\n", b"tail of a page", Match.YES),
     ],
 )  # fmt: skip
 def test_probe(c, s, said):
     assert probe(c, s) is said
+
+
+TAILS = [b"username=alice&password=hunter2", b"zip, deflate\r\nConnection: close\r\n\r\n", "für\0alle".encode("utf-16"), b"\0", b"GET  HTTP/1.1\r\n\r\n"]
+
+
+@pytest.mark.parametrize("tail", TAILS)
+def test_a_capture_that_begins_in_the_middle_of_a_request(tail):
+    secret = get(f"Authorization: {basic('a', 'b')}")
+    for script in ([client(tail), client(secret), server(OK)], [client(tail), server(OK), client(secret), server(OK)], [server(OK), client(tail), client(secret), server(OK)]):
+        for cut in (None, 1, 7, 100):
+            assert logins(drive(SPEC, script, cut=cut)) == [("Basic", "a", "b", "accepted")]
+
+
+@pytest.mark.parametrize("tail", [b"<p>rest</p>", b"\x89\xff\0" * 3000, b"HTTP/1.1 2", b"x" * 40000])
+def test_a_capture_that_begins_in_the_middle_of_an_answer(tail):
+    script = [server(tail), client(get(f"Authorization: {basic('a', 'b')}")), server("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")]
+    for cut in (None, 1, 7, 1460):
+        assert logins(drive(SPEC, script, cut=cut)) == [("Basic", "a", "b", "rejected")]
+
+
+def test_the_end_of_a_body_that_began_before_the_capture_is_content():
+    for after in ([], [server(OK)], [server(OK), client(get())], [client(get()), server(OK)]):
+        assert content(both(SPEC, [client(FORM_BODY), *after])) == [("request body", FORM_BODY.encode())]
+
+
+def test_of_bytes_without_a_message_nothing_is_said():
+    events = drive(SPEC, [client(bytes(range(256)) * 8)])
+    assert [str(e.encryption) for e in events if isinstance(e, Posture)] == ["unknown"]
+    assert not content(events)
+    with pytest.raises(Malformed):
+        drive(SPEC, [client(b"\x16\x03\x01"), server("220 ready\r\n")])
+
+
+def test_after_nonsense_the_next_request_is_read_all_the_same():
+    assert [x[1] for x in logins(drive(SPEC, [client(get()), client("NO MESSAGE\r\n\r\n" + get(f"Authorization: {basic('a', 'b')}")), server(OK)]))] == ["a"]
 
 
 def test_storm():
