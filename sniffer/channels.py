@@ -48,9 +48,10 @@ BEARING = frozenset((Posture, Upgrade, Tls, Greeting))
 class Facts:
     """What a flow's dissectors said that bears on its verdict."""
 
-    __slots__ = ("greeting", "posture", "status", "tls")
+    __slots__ = ("greeting", "plain", "posture", "status", "tls")
 
     def __init__(self) -> None:
+        self.plain = False  # upgraded to another protocol that does not encrypt either
         self.status: set[str] | None = None  # of upgrades to encryption
         self.posture: Posture | None = None
         self.tls: dict[str, object] | None = None
@@ -66,6 +67,8 @@ class Facts:
         elif kind is Upgrade:
             if event.to in ("tls", "gss"):  # type: ignore[attr-defined]
                 self.status = (self.status or set()) | {event.status}  # type: ignore[attr-defined]
+            elif event.to and event.status == "granted":  # type: ignore[attr-defined]
+                self.plain = True
         elif kind is Tls:
             self.tls = self.tls or {}
             for name in _TLS_FIELDS:
@@ -77,6 +80,8 @@ class Facts:
     def verdict(self, spec: Spec | None) -> tuple[Encryption, str]:
         """The encryption of one flow and the reason; ``spec`` is the outermost protocol."""
         posture, status = self.posture, self.status or set()
+        if self.plain and posture is not None and posture.encryption is Encryption.UNKNOWN:
+            posture = None  # frames of a WebSocket look like nothing, and are as open as the HTTP before them
         if posture is not None and posture.encryption is not Encryption.CLEARTEXT:
             if posture.encryption is Encryption.ENCRYPTED and "granted" in status:
                 return Encryption.ENCRYPTED, f"upgraded in band; {posture.why}"

@@ -9,6 +9,7 @@ from sniffer.dissectors import Match
 from sniffer.dissectors._raw import RAW
 from sniffer.errors import Malformed
 from sniffer.events import Anomaly, ChallengeResponse, Content, Done, Event, Login, Side, Skip, Span, Token, Upgrade
+from sniffer.flows.proxied import header_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -231,6 +232,10 @@ class Flow:
                 self._deliver(side, offset, data)
 
     def _probe(self, side: Side, offset: int, data: bytes) -> None:
+        if not offset and not side and (size := header_size(data)):
+            offset, data = size, data[size:]
+            if not data:
+                return
         self.held.append((side, offset, data, 0))
         self.held_bytes += len(data)
         head = self.heads[side]
