@@ -13,6 +13,7 @@ Item = tuple[bytes, int]  # an argument, and the stream offset of its first byte
 _SETTINGS = frozenset((b"requirepass", b"masterauth", b"primaryauth", b"tls-key-file-pass", b"tls-client-key-file-pass", b"sentinel-pass", b"auth-pass"))
 _USERS = frozenset((b"masteruser", b"primaryuser", b"sentinel-user", b"auth-user"))
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
+_RULE_HASH = re.compile(rb" #([0-9a-f]{64})(?= |$)")
 # An inline command's arguments: quoted with escapes, quoted without, bare (sdssplitargs in Redis).
 _ARGUMENT = re.compile(rb"\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'|([^\s\"']\S*))(?=\s|$)", re.S)
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.S)
@@ -87,10 +88,30 @@ def commands(name: bytes, items: list[Item]) -> list[Event]:
 
 
 def settings(items: list[Item]) -> list[Event]:
-    """A reply that names a setting and its value, as CONFIG GET's does."""
+    """A reply that names a setting and its value, as CONFIG GET's does, or the users' stored hashes, as those of ACL LIST and GETUSER do."""
+    listed = [event for item in items if item[0].startswith(b"user ") for event in _listed(*item)]
+    names = [data for data, _ in items]
+    if b"passwords" in names and b"commands" in names:
+        listed += [_stored(None, data, at, Side.SERVER, "ACL GETUSER") for data, at in items if _SHA256.fullmatch(data)]
+    if listed:
+        return listed
     if not any(data in _SETTINGS for data, _ in items[::2]):
         return []
     return _pairs(items, "CONFIG GET", Side.SERVER)
+
+
+def _listed(line: bytes, at: int) -> list[Event]:
+    """A line of ACL LIST: "user", the name, the rules."""
+    user = line.split(b" ", 2)[1]
+    return [_stored(user, found[1], at + found.start(1), Side.SERVER, "ACL LIST") for found in _RULE_HASH.finditer(line)]
+
+
+def _stored(user: bytes | None, digest: bytes, at: int, side: Side, mechanism: str) -> Event:
+    """A password's SHA-256, without salt."""
+    where = f"{mechanism} {'argument' if side is Side.CLIENT else 'reply'}, stored hash"
+    crack = Crack("raw-sha256", 1400, Secret(digest.decode(), "hash"))
+    name = decode(user) if user is not None else None
+    return ChallengeResponse(span=Span(side, at, at + len(digest)), mechanism=mechanism, username=name, response=Secret(digest.decode(), "hash"), where=where, crack=crack)
 
 
 def _pairs(items: list[Item], mechanism: str, side: Side) -> list[Event]:
@@ -113,8 +134,7 @@ def _rule(user: bytes, item: Item) -> list[Event]:
     if kind in (b">", b"<"):
         return _statement("ACL SETUSER", user, (data, at))
     if kind in (b"#", b"!") and _SHA256.fullmatch(data):
-        crack = Crack("raw-sha256", 1400, Secret(data.decode(), "hash"))
-        return [ChallengeResponse(span=Span(Side.CLIENT, at, at + len(data)), mechanism="ACL SETUSER", username=decode(user), response=Secret(data.decode(), "hash"), where="ACL SETUSER argument, stored hash", crack=crack)]
+        return [_stored(user, data, at, Side.CLIENT, "ACL SETUSER")]
     return []
 
 

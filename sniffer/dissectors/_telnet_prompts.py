@@ -23,7 +23,8 @@ def _words(*tongues: str) -> bytes:
                 out.add(re.escape(word.encode(charset)))
             except UnicodeEncodeError:
                 continue
-    return b"|".join(sorted(out, key=lambda word: (-len(word), word)))
+    longest_first = sorted(sorted(out), key=len, reverse=True)
+    return b"|".join(longest_first)
 
 
 # What marks the end of a prompt, also behind a leader of dots and in full width (UTF-8, GBK, Shift-JIS).

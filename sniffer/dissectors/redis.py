@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ MAX_HELD = 256 * 1024
 MAX_LINE = 64 * 1024
 # Commands ahead of their replies: pipelines send hundreds.
 MAX_PENDING = 4096
-MAX_DEPTH = 8
+# The random mark round a copy of the data that is sent while it is made ("$EOF:", replication over a socket).
+_EOF_MARK = 40
 _COMMANDS = frozenset(
     b"AUTH HELLO PING ECHO SELECT QUIT GET SET SETEX SETNX GETSET MGET MSET DEL EXISTS EXPIRE TTL INCR DECR HGET HSET HMSET HGETALL LPUSH RPUSH "
     b"LRANGE LPOP RPOP SADD SMEMBERS ZADD ZRANGE INFO CONFIG CLIENT COMMAND KEYS SCAN FLUSHALL FLUSHDB DBSIZE MULTI EXEC SUBSCRIBE PUBLISH "
@@ -34,7 +36,7 @@ _COMMANDS = frozenset(
 class Redis:
     """Commands paired with replies in order."""
 
-    __slots__ = ("_buffers", "_items", "_left", "_lost", "_pending", "_pushed", "_silent", "_skip", "_text")
+    __slots__ = ("_buffers", "_items", "_left", "_lost", "_pending", "_pushed", "_rdb", "_silent", "_skip", "_text", "_until")
 
     def __init__(self) -> None:
         self._buffers = (Buffer(2 * MAX_HELD), Buffer(2 * MAX_HELD))
@@ -45,6 +47,8 @@ class Redis:
         self._text: list[list[bytes]] = [[], []]
         self._pushed = False
         self._lost = False  # the client's commands, after a gap
+        self._rdb = False  # a full copy of the data is to come, which no line end follows
+        self._until = b""  # the mark at the end of a copy whose size is not known
         self._silent = ""  # no replies: "off", or "skip" for the next command
 
     def feed(self, side: Side, offset: int, data: bytes) -> Sequence[Event]:
@@ -61,6 +65,8 @@ class Redis:
         self._buffers[side].clear()
         self._items[side], self._left[side], self._skip[side] = [], 0, 0
         self._pushed, self._silent = False, ""
+        if side is Side.SERVER:
+            self._rdb, self._until = False, b""
         self._lost = self._lost or side is Side.CLIENT
         return self._forget()
 
@@ -79,6 +85,8 @@ class Redis:
             buffer.take(taken)
             self._skip[side] -= taken
             return taken > 0 and self._ended(side, b"", buffer.start, events)
+        if self._until and side is Side.SERVER:
+            return self._copied(buffer)
         mark = buffer.peek(1)
         if mark is None:
             return False
@@ -95,6 +103,8 @@ class Redis:
             if self._lost:
                 buffer.take(length + 1)
                 return True
+        if self._rdb and side is Side.SERVER and mark != b"+":
+            return self._copy(buffer, length + 1, line, events)
         if mark in (b"$", b"=", b"!") and (size := _number(line[1:])) is not None:
             return self._bulk(side, buffer, length + 1, size, events)
         if mark in (b"*", b"~", b">", b"%", b"|") and (count := _number(line[1:])) is not None:
@@ -104,6 +114,33 @@ class Redis:
         if side is Side.CLIENT and not self._left[side]:
             return self._inline(line, at, events)
         return self._element(side, line, at, events)
+
+    def _copy(self, buffer: Buffer, header: int, line: bytes, events: list[Event]) -> bool:
+        """After FULLRESYNC a copy of all data, and then commands: with its size in front and nothing behind it, or up to a mark.
+
+        Lines with nothing in them come before it as signs of life.
+        """
+        buffer.take(header)
+        self._rdb = not line
+        if line[:5] == b"$EOF:" and len(line) == _EOF_MARK + 5:
+            self._until = line[5:]
+        elif line[:1] == b"$" and (size := _number(line[1:])) is not None and size > 0:
+            start = buffer.start
+            if size > len(buffer):
+                events.append(Skip(span=Span(Side.SERVER, start, start + size)))
+                buffer.clear()
+            else:
+                buffer.take(size)
+        return True
+
+    def _copied(self, buffer: Buffer) -> bool:
+        found = buffer.find(self._until)
+        if found < 0:
+            buffer.take(max(0, len(buffer) - len(self._until) + 1))
+            return False
+        buffer.take(found + len(self._until))
+        self._until = b""
+        return True
 
     def _bulk(self, side: Side, buffer: Buffer, header: int, size: int, events: list[Event]) -> bool:
         if size < 0:
@@ -147,6 +184,7 @@ class Redis:
     def _element(self, side: Side, data: bytes, at: int, events: list[Event]) -> bool:
         if not self._left[side]:
             if side is Side.SERVER:
+                self._rdb = self._rdb or data.startswith(b"+FULLRESYNC ")
                 if data[:1] not in (b"+", b"-", b":"):
                     self._text[side].append(data)
                 self._reply(data, events)
@@ -198,6 +236,7 @@ class Redis:
         elif name == b"hello":
             waiting = hello_auth(items[1:])
         else:
+            self._rdb = self._rdb or (name == b"sync" and not self._pending)  # its answer before PSYNC was there
             events += commands(name, items[1:])
             values = [data for data, _ in items[1:] if len(data) > 3]
             if values:
@@ -246,6 +285,15 @@ def _number(digits: bytes) -> int | None:
     return int(digits) if body.isdigit() and len(body) < 12 else None
 
 
+# What only Redis answers, to inline commands that other protocols have too.
+_OWN = re.compile(
+    rb"\+PONG\r\n|-(?:NOAUTH|WRONGPASS|NOPERM) |-ERR (?:invalid password|Client sent AUTH|AUTH <password> called|wrong number of arguments for|unknown command ['`])|\$\d{1,9}\r\n"
+)
+# A capture that begins in the middle of a reply: an array of the client's whose command is known, a reply later on.
+_KNOWN = re.compile(rb"\*\d{1,7}\r\n\$\d{1,2}\r\n(?:" + b"|".join(sorted(_COMMANDS)) + rb")\r\n", re.I)
+_INSIDE = re.compile(rb"\r\n[$+:*-][^\r\n]{0,200}\r\n")
+
+
 def probe(client: bytes, server: bytes) -> Match:
     """A RESP array whose first element is a bulk string, or an inline command that Redis has; a reply in RESP."""
     said = Match.MORE
@@ -254,8 +302,8 @@ def probe(client: bytes, server: bytes) -> Match:
         if said is Match.NO:
             return said
     if server and server[:1] not in b"+-:$*%~_#,(>!=|":
-        return Match.NO
-    return said
+        return Match.YES if said is Match.YES and _KNOWN.match(client) and _INSIDE.search(server) and not server.startswith(b"HTTP/") else Match.NO
+    return Match.YES if said is Match.MORE and b"\n" in client and _OWN.match(server) else said
 
 
 def _command_like(data: bytes) -> Match:

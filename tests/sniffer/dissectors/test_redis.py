@@ -6,9 +6,9 @@ import pytest
 
 from sniffer.dissectors import Match
 from sniffer.dissectors.redis import MAX_HELD, SPEC, probe
-from sniffer.events import Skip, Statement
+from sniffer.events import ChallengeResponse, Skip, Statement
 from tests.drive import Gap, Side, client, drive, server
-from tests.sniffer.dissectors.say import both, hashes, logins, secret_of, statements, storm
+from tests.sniffer.dissectors.say import both, content, hashes, logins, secret_of, statements, storm
 
 
 def command(*words: str) -> bytes:
@@ -144,3 +144,40 @@ def test_inline_greeting_before_arrays_on_any_port():
 
 def test_the_cluster_bus_is_another():
     assert probe(b"RCmb\0\0\1\0" + bytes(100), b"") is Match.NO
+
+
+RDB = b"REDIS0009" + bytes(range(256))
+
+
+@pytest.mark.parametrize("copy", [b"\n\n$%d\r\n" % len(RDB) + RDB, b"$EOF:" + b"a1" * 20 + b"\r\n" + RDB + b"a1" * 20])
+def test_commands_after_a_copy_of_the_data_are_read(copy):
+    """A copy has no line end behind it, whatever bytes stand in it."""
+    asked = client(command("AUTH", "repl") + command("PSYNC", "?", "-1"))
+    script = [asked, server("+OK\r\n+FULLRESYNC 8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb 0\r\n"), server(copy + command("SET", "mail", "dora@example.org")), client(command("REPLCONF", "ACK", "14"))]
+    for cut in (None, 1, 7, 100):
+        events = drive(SPEC, script, cut=cut)
+        assert [x[2:] for x in logins(events)] == [("repl", "accepted")]
+        assert any(b"dora@example.org" in data for _, data in content(events))
+        assert not any(b"REDIS0009" in data for _, data in content(events))
+
+
+def test_stored_hashes_of_users_in_replies():
+    one, two = "ab" * 32, "cd" * 32
+    line = f"user bob on #{one} #{two} ~* +@all"
+    script = [client(command("ACL", "LIST")), server(b"*2\r\n$31\r\nuser default on nopass ~* +@all\r\n$%d\r\n%s\r\n" % (len(line), line.encode()))]
+    events = both(SPEC, script, same_content=False)
+    assert hashes(events) == [("ACL LIST", "bob", one, one), ("ACL LIST", "bob", two, two)]
+    assert [secret_of(script, e) for e in events if isinstance(e, ChallengeResponse)] == [one.encode(), two.encode()]
+    reply = b"*6\r\n$5\r\nflags\r\n*1\r\n$2\r\non\r\n$9\r\npasswords\r\n*1\r\n$64\r\n%s\r\n$8\r\ncommands\r\n$5\r\n+@all\r\n" % one.encode()
+    assert hashes(both(SPEC, [client(command("ACL", "GETUSER", "bob")), server(reply)], same_content=False)) == [("ACL GETUSER", None, one, one)]
+
+
+@pytest.mark.parametrize(
+    ("c", "s", "said"),
+    [
+        (b"AUTH pw\r\n", b"-WRONGPASS invalid username-password pair\r\n", Match.YES), (b"AUTH pw\r\n", b"-ERR invalid password\r\n", Match.YES), (b"AUTH pw\r\nPING\r\n", b"+OK\r\n", Match.MORE), (b"PING\r\n", b"+PONG\r\n", Match.YES),
+        (b"INFO\r\n", b"$3000\r\n# Server\r\n", Match.YES), (b"AUTH PLAIN\r\n", b"-ERR no\r\n", Match.MORE), (command("GET", "k"), b"rest of a value\r\n+OK\r\n", Match.YES), (command("GET", "k"), b"HTTP/1.1 400\r\n-x: y\r\n", Match.NO),
+    ],
+)  # fmt: skip
+def test_inline_commands_and_captures_begun_in_the_middle(c, s, said):
+    assert probe(c, s) is said
