@@ -26,6 +26,8 @@ _PARAMETER = re.compile(r'([A-Za-z0-9_*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]
 _ESCAPED = re.compile(r'\\(["\\])')
 # A base64 text, perhaps folded, of either alphabet; anything else after Basic is a placeholder or another scheme's.
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_=\s-]+")
+# An API key as the user, with an empty password (Stripe and those who follow it).
+_KEY = re.compile(rb"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_.-]{20,256}")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 # Schemes that prove a secret without sending it, request by request or inside a TLS of their own (CredSSP): no bearer's.
 _PROOFS = frozenset(
@@ -39,6 +41,10 @@ _PAIRS = (
     (b"x-auth-username", b"x-auth-password", "X-Auth-Password"), (b"x-username", b"x-password", "X-Password"), (b"username", b"password", "Password"),
 )  # fmt: skip
 _PAIRED = frozenset(name for user, key, _ in _PAIRS for name in (user, key))
+# Pages of recorders, cameras and old scripts keep user and password in cookies as they were typed.
+_COOKIE_PASSWORDS = frozenset((b"password", b"passwd", b"pwd", b"pass", b"userpassword", b"userpass", b"userpwd", b"user_password", b"user_pass", b"login_password", b"dvr_pwd"))
+_COOKIE_USER = re.compile(rb"(?<=[;\s:])(?:user(?:_?name)?|usr|uid|login|account|dvr_usr)=\"?([^;\s\"]{1,256})", re.I)
+_DIGEST = re.compile(rb"[0-9a-fA-F]{32,128}|\$[0-9A-Za-z]{1,8}\$.*|[*xX]+")
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9_+.-]*$")
 # One field's cookies; browsers keep 50 to 180 a site.
 _MAX_COOKIES = 200
@@ -133,7 +139,7 @@ class Credentials:
         scheme, rest = (*value.split(None, 1), b"", b"")[:2]
         kind = scheme.lower()
         if not rest or not _SCHEME.match(scheme):
-            bare = len(value) >= 8 and kind not in (b"negotiate", b"kerberos")
+            bare = len(value) >= 8 and not value.isalpha() and kind not in (b"negotiate", b"kerberos")
             return [self._token(head, "Authorization", start, end, where=where)] if bare else []
         at = end - len(rest)
         if kind == b"basic":
@@ -151,14 +157,16 @@ class Credentials:
     def _basic(self, head: Head, start: int, end: int, where: str) -> list[Event]:
         """RFC 7617: base64 of user-id, colon, password."""
         value = head.data[start:end]
-        user, colon, secret = _unbase64(value).partition(b":")
+        user, colon, secret = _unbase64(value).rstrip(b"\r\n").partition(b":")  # ``echo user:password | base64`` codes a line
+        if colon and not secret and _KEY.fullmatch(user):
+            return [Token(span=_span(head, start, end), mechanism="API key", secret=Secret(decode(user), "token"), where=where)]
         if not colon or not secret or not _BASE64.fullmatch(value) or _CONTROL.search(user) or _CONTROL.search(secret):
             return []
         return [Login(span=_span(head, start, end), mechanism="Basic", username=decode(user), secret=Secret(decode(secret)), where=where)]
 
     def _digest(self, head: Head, start: int, end: int, method: bytes, where: str) -> list[Event]:
         """RFC 7616. A line for crackers only where MD5 is used and every field it needs was sent."""
-        fields = {m[1].lower(): _unquoted(m[2]) if m[2] is not None else m[3] for m in _PARAMETER.finditer(decode(head.data[start + 6 : end]))}
+        fields = {m[1].lower(): _unquoted(m[2]) if m[2] is not None else m[3].strip("'\"") for m in _PARAMETER.finditer(decode(head.data[start + 6 : end]))}
         response = fields.get("response", "")
         if not response:
             return []
@@ -190,6 +198,9 @@ class Credentials:
             at += len(part) + 1
             if name.lower() == b"authorization" and value[:5].lower() == b"basic":
                 events += self._basic_cookie(head, at - len(part) - 1 + part.find(b"=") + 1, value)
+            elif side is Side.CLIENT and name.lower() in _COOKIE_PASSWORDS and (typed := _plain_cookie(value)):
+                user = _COOKIE_USER.search(head.data, start, end)
+                events.append(Login(span=_span(head, place, place + len(value)), mechanism="cookie", username=decode(unquote_to_bytes(user[1])) if user else None, secret=Secret(typed), where="Cookie header"))
             elif value.lower() not in _NO_VALUES and name:
                 where = "Cookie header" if side is Side.CLIENT else "Set-Cookie header"
                 events.append(Token(span=Span(side, head.start + place, head.start + place + len(value)), mechanism="cookie", name=decode(name), secret=Secret(decode(value), "cookie"), where=where))
@@ -229,6 +240,12 @@ class Credentials:
 
     def _token(self, head: Head, mechanism: str, start: int, end: int, *, where: str) -> Token:
         return Token(span=_span(head, start, end), mechanism=mechanism, secret=Secret(decode(head.data[start:end]), "token"), where=where)
+
+
+def _plain_cookie(value: bytes) -> str:
+    """A password in a cookie; empty for a hash of one, a long opaque value, or none."""
+    text = unquote_to_bytes(value)
+    return "" if len(text) > 40 or value.lower() in _NO_VALUES or _DIGEST.fullmatch(text) or _CONTROL.search(text) else decode(text)
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")

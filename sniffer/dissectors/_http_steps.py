@@ -166,8 +166,8 @@ class Steps:
             elif way.mode is not LOST:
                 continue
             self._collect(way, side, way.start, way.carry, events)
-            if not self._seen and way.body is not None and not way.body.wanted:
-                events.append(Posture(span=Span(side, 0, way.next), encryption=Encryption.UNKNOWN, why="no message was seen"))
+        if not self._seen and not any(way.body is not None and way.body.wanted for way in self._ways):
+            events.append(Posture(span=Span(CLIENT, 0, self._ways[0].next), encryption=Encryption.UNKNOWN, why="no message was seen"))
 
     def _open(self, way: Way, side: Side, data: bytes, at: int, offset: int, events: list[Event]) -> int:
         """A body without a length (RFC 1945, 7.2.2, forbids it): held until it is known to be one, and where it ends."""

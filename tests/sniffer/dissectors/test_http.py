@@ -133,12 +133,36 @@ def test_origin_and_proxy_answer_for_themselves(status, found):
         ("Authorization: Basic YWxpY2U6cDphOnNz", ("alice", "p:a:ss")),
         ("Authorization: Basic YWxpY2U6cOQ=", ("alice", "pä")),  # Latin-1
         ("Cookie: lang=en; Authorization=Basic%20YWxpY2U6cGFzcw%3D%3D", ("alice", "pass")),  # TP-Link
+        ("Authorization: Basic YWxpY2U6cGFzcwo=", ("alice", "pass")),  # a line, from echo
+        ("Cookie: lang=en; dvr_usr=alice; dvr_pwd=pass; dvr_camcnt=4", ("alice", "pass")),  # recorders
+        ("Cookie: password=p%20ss; x=1", (None, "p ss")),
         ("X-OpenAM-Username: alice\r\nX-OpenAM-Password: pass", ("alice", "pass")),
     ],
 )
 def test_odd_but_honest_credentials(field, found):
     script = [client(get(field)), server(OK)]
     assert [x[1:3] for x in logins(both(SPEC, script))] == [found]
+
+
+def test_an_api_key_as_the_user_of_basic():
+    key = "ak_7Hq2mVd83kzLw0Tn5Rxc"
+    events = both(SPEC, [client(get("Authorization: " + basic(key, ""))), server(OK)])
+    assert tokens(events) == [("API key", None, key)]
+    assert not tokens(both(SPEC, [client(get("Authorization: " + basic("alice", ""))), server(OK)]))
+
+
+def test_a_hash_in_a_cookie_is_no_password():
+    events = both(SPEC, [client(get("Cookie: user=alice; password=5f4dcc3b5aa765d61d8327deb882cf99")), server(OK)])
+    assert not logins(events)
+    assert ("cookie", "password", "5f4dcc3b5aa765d61d8327deb882cf99") in tokens(events)
+
+
+def test_a_cookies_password_is_where_it_stands():
+    for field in ("Cookie: pwd=a; user=bob", "Cookie:user=bob; pwd=a"):
+        script = [client(get(field)), server(OK)]
+        (event,) = (e for e in drive(SPEC, script) if isinstance(e, Login))
+        assert (event.username, secret_of(script, event)) == ("bob", b"a")
+    assert not logins(drive(SPEC, [client(get("Cookie: user=alice; pass=0; password=****; pwd=")), server(OK)]))
 
 
 def test_the_basic_cookies_span():
@@ -150,7 +174,7 @@ def test_the_basic_cookies_span():
 @pytest.mark.parametrize(
     "field",
     [
-        "Authorization: Basic", "Authorization: Basic {{token}}", "Authorization: Basic user:pass", "Authorization: Basic AAECAwQFOgYH", "Authorization: Basic YWxpY2U6",
+        "Authorization: Anonymous", "Authorization: Basic", "Authorization: Basic {{token}}", "Authorization: Basic user:pass", "Authorization: Basic AAECAwQFOgYH", "Authorization: Basic YWxpY2U6",
         "Authorization: Kerberos YIIFAAYJKoZIhvcSAQICAQBu", "Authorization: CredSSP MDegAwIBA6EwMC4", "Authorization: Negotiate",
         "Authorization: AWS4-HMAC-SHA256 Credential=x/y, Signature=00ff00ff00ff", "Cookie: rememberMe=deleteMe",
     ],
@@ -174,6 +198,11 @@ def test_digest_users_are_unquoted(wire, user):
     (found,) = digest(username=wire)
     assert found[1] == user
     assert f"$sip$***{user}*r*GET" in (found[3] or "")
+
+
+def test_digest_in_single_quotes_or_one_left_open():
+    for wire in ("'8ca523f5e9506fed4657c9700eebdbec'", '"8ca523f5e9506fed4657c9700eebdbec'):
+        assert digest(username="'m'", response=wire)[0][1:3] == ("m", "8ca523f5e9506fed4657c9700eebdbec")
 
 
 def test_digest_lines_only_for_what_crackers_can_do():
