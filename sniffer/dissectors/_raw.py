@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from typing import TYPE_CHECKING
 
+from sniffer.dissectors._sealed import TEXT, sealed
 from sniffer.dissectors._spec import Match, Spec
 from sniffer.events import Content, Done, Encryption, Event, Posture, Side, Span
 
@@ -17,16 +16,13 @@ _PIECE = 64 * 1024
 # … and no more than this of each side: whoever moves bulk over an unknown protocol is named in the ledger anyway.
 _MAX_TEXT = 2 << 20
 _SAMPLE = 1024
-# Below this many bytes nothing can be said about randomness.
-_MIN_SAMPLE = 64
-_TEXT = bytes(range(32, 127)) + b"\t\r\n"
 
 
 def readable(sample: bytes) -> bool:
     """Whether bytes are mostly printable ASCII or UTF-8."""
     if not sample:
         return False
-    if len(sample.translate(None, _TEXT)) <= len(sample) * 0.12:
+    if len(sample.translate(None, TEXT)) <= len(sample) * 0.12:
         return True
     try:
         text = sample[: len(sample) - 4].decode("utf-8") if len(sample) > 8 else sample.decode("utf-8")
@@ -35,20 +31,11 @@ def readable(sample: bytes) -> bool:
     return sum(c.isprintable() or c in "\r\n\t" for c in text) >= len(text) * 0.9
 
 
-def random_looking(sample: bytes) -> bool:
-    """Whether bytes are spread as evenly as ciphertext or compressed data: entropy near what their number allows."""
-    if len(sample) < _MIN_SAMPLE:
-        return False
-    size = len(sample)
-    entropy = -sum(n / size * math.log2(n / size) for n in Counter(sample).values())
-    return entropy > 0.93 * math.log2(min(size, 256))
-
-
 def looks(sample: bytes) -> str:
     """The ledger's words for a flow that no dissector claims."""
     if readable(sample):
         return "protocol not recognised; looks readable"
-    if random_looking(sample):
+    if sealed(sample):
         return "protocol not recognised; looks encrypted or compressed"
     return "protocol not recognised; binary"
 

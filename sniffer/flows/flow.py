@@ -175,6 +175,9 @@ class Flow:
             raise error  # the guess was wrong: _start tries the next
         else:
             self.engine.anomaly(self.spec, str(error))
+        dissector, self.dissector = self.dissector, None
+        if dissector is not None:
+            self._run(dissector.close)  # a login that waits for its answer stays true
         self._stop()
 
     def _stop(self) -> None:

@@ -49,6 +49,16 @@ def test_what_only_looks_like_a_load_balancers_header_is_data(line):
     assert [row.client_bytes for row in session.channels] == [len(line + HTTP[0][1])]
 
 
+@pytest.mark.parametrize("columns", [True, False])
+def test_a_login_that_waits_for_its_answer_outlives_a_broken_format(columns):
+    session = Session(b"k" * 32, strict=True, columns=columns)
+    for time, turns in enumerate((SMTP[:-1], [*SMTP[:-1], (1, b"x" * 100_000)])):
+        session.follow(packets(conversation(turns, port=40000 + time, fin=False)), {0: ()}, 2_000_000_000)
+    session.finish()
+    assert [(found.username, found.secret.reveal(), str(found.outcome), found.count) for found in session.findings] == [(USER, SECRET, "unknown", 2)]
+    assert session.summary.anomalies.total() == 1
+
+
 def test_a_websocket_is_as_open_as_the_http_before_it():
     ask = b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
     answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
