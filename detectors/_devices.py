@@ -10,11 +10,13 @@ from urllib.parse import unquote_to_bytes
 from detectors._calls import Login
 from sniffer.secret import decode
 
-# DokuWiki, QQ and scripts: ``u`` and ``p``. A page's number is called ``p`` too.
+# DokuWiki, QQ and scripts: ``u`` and ``p``. Pages and their numbers are called so too: what a browser tells a counter names an
+# address, or has more fields, none of which speaks of a login.
 _SHORT = re.compile(rb"(?:\A|&)(?:u|usr|user|username|login|email)=([^&]{1,256})&(?:[^&]{0,256}&){0,8}?p=(?!\d{0,4}(?:&|\s*\Z))([^&\s]{1,256})")
 # ASUS: user, colon, password. DrayTek: each by itself.
 _TOGETHER = re.compile(rb"(?:\A|&)login_authorization=([A-Za-z0-9+/=%]{4,512})")
 _EACH = re.compile(rb"aa=([A-Za-z0-9+/=%]{2,256})&ab=([A-Za-z0-9+/=%]{2,256})(?:&|\s*\Z)")
+_OF_LOGIN = re.compile(rb"log-?[io]n|auth|sign-?in|sess?ion|sectok", re.I)
 _MAX_FORM = 4096  # such forms are small
 
 
@@ -37,9 +39,10 @@ def logins(data: bytes) -> Iterator[Login]:
         user, password = _plain(found[1]), _plain(found[2])
         if user and password:
             yield Login(user, password)
-    elif found := _SHORT.search(data):
+    elif (found := _SHORT.search(data)) and (data.count(b"&") == 1 or _OF_LOGIN.search(data)):
         user, password = (decode(unquote_to_bytes(value.replace(b"+", b" "))) for value in found.groups())
-        yield Login(user, password)
+        if "/" not in user and " " not in password:
+            yield Login(user, password)
 
 
 def _plain(value: bytes) -> str:

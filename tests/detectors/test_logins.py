@@ -111,7 +111,7 @@ def test_no_user_is_made_of_what_stands_before_a_password(look: Look, before: st
     assert found.username is None
 
 
-@pytest.mark.parametrize("data", ["forgotpassword=1&user=alice", "showpwd=yes1&user=alice", "compass=north1&user=bob", "bypass=cache1&user=bob", "lostpassword=x1&user=bob", "u=alice&p=12", "post=1&p=hunter2", "aa=1&ab=2"])
+@pytest.mark.parametrize("data", ["forgotpassword=1&user=alice", "showpwd=yes1&user=alice", "compass=north1&user=bob", "bypass=cache1&user=bob", "lostpassword=x1&user=bob", "u=alice&p=12", "post=1&p=hunter2", "aa=1&ab=2", "u=http%3A%2F%2Fexample.org%2Fa&p=Title", "u=12345&t=pageview&p=web", "usr=alice&q=1&p=product-list", "u=alice&p=front+page"])
 def test_compounds_that_are_no_passwords(look: Look, data: str) -> None:
     assert not look(data, FORM)
 
