@@ -50,6 +50,10 @@ class Receiver:
         if self.next < 0:
             self.next = seq
         away = distance(seq, self.next)
+        if away == -1 and not self.offset and len(data) > 1 and not self.pending:
+            # Packets made by programs that forget that a SYN takes a number (RFC 9293, 3.4). No host repeats more than a byte there.
+            self.next, away = seq, 0
+            seen["data at the SYN's own number"] += 1
         if abs(away) > MAX_DISTANCE:
             seen["segment outside the window"] += 1
             self.strays += 1

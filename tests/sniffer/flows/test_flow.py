@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sniffer.session import Session
-from tests.sniffer.flows.lab import packets
+from tests.sniffer.flows.lab import ACK, SYN, Segment, packets
 from tests.sniffer.flows.test_tracker import conversation
 
 USER, SECRET = "alice-proxied", "Secret-4711"
@@ -47,6 +47,16 @@ def test_what_a_load_balancer_puts_in_front_hides_no_login(turns, header, alone)
 def test_what_only_looks_like_a_load_balancers_header_is_data(line):
     session = read([(0, line + HTTP[0][1]), HTTP[1]])
     assert [row.client_bytes for row in session.channels] == [len(line + HTTP[0][1])]
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_packets_made_without_counting_the_syn_lose_no_byte(columns):
+    made = [Segment(0, 0, flags=SYN), Segment(1, 0, flags=SYN | ACK), Segment(0, 0, HTTP[0][1]), Segment(1, 0, HTTP[1][1])]
+    session = Session(b"k" * 32, strict=True, columns=columns)
+    session.follow(packets(made), {0: ()}, 2_000_000_000)
+    session.finish()
+    assert [(found.username, str(found.outcome)) for found in session.findings] == [(USER, "accepted")]
+    assert session.summary.reassembly == {"data at the SYN's own number": 2}
 
 
 @pytest.mark.parametrize("columns", [True, False])
