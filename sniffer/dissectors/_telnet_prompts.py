@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import NamedTuple
 
 from sniffer.events import Outcome
@@ -31,28 +30,25 @@ def _words(*tongues: str) -> bytes:
 # What marks the end of a prompt, also behind a leader of dots and in full width (UTF-8, GBK, Shift-JIS).
 _MARK = rb"[\s.]*(?:[:>?]|\xef\xbc\x9a|\xa3\xba|\x81\x46)\s*"
 _NOTE = rb"(?: ?[\[(][^\])\r\n]{0,32}[\])])?"  # "Login [admin]:"
-
-
-def _user_word() -> bytes:
-    return (
-        rb"(?:(?<![a-z0-9_@-])(?:(?<!last )(?<!failed )log[io]n(?: as| name| id| user)?|user ?name|user(?: ?id)?|account(?: name)?|benutzer(?:name|kennung)?|utilisateur|identifiant"
-        rb"|usuario|nombre de usuario|utente|nome utente|gebruiker(?:snaam)?|brukernavn|bruger(?:navn)?|name(?= \())|"
-        + _words("логин|имя пользователя|пользователь|nazwa użytkownika|użytkownik|uživatel|uživatelské jméno|přihlašovací jméno|felhasználó|felhasználónév|käyttäjä|käyttäjätunnus|kullanıcı adı"
-                 "|kullanici adi|användarnamn|usuário|χρήστης|用户名|用戶名|用户|帳號|账号|使用者名稱|ユーザー名|ユーザ名|사용자|사용자 이름|아이디")
-        + rb")" + _NOTE
-    )  # fmt: skip
-
-
-def _password_word() -> bytes:
-    return (
-        rb"(?:pass ?word|passwd|passphrase|pass ?code|kennwort|passwort|mot de passe|wachtwoord|senha|passord|adgangskode|kodeord|salasana|(?<![a-z0-9])(?:parola(?: d'ordine)?|heslo|haslo|geslo|pin(?: code)?)"
-        rb"|(?<![a-z0-9])(?:pass|pwd|pw|clave|parol|sifre)(?=[\s.]*[:?>])|"
-        + _words("contraseña|lösenord|пароль|hasło|jelszó|şifre|κωδικός|密码|密碼|口令|パスワード|암호|비밀번호")
-        + rb"|contrasena)(?: for [^\r\n:]{1,64}|'s)?" + _NOTE
-    )  # fmt: skip
-
-
+_USER_WORD = (
+    rb"(?:(?<![a-z0-9_@-])(?:(?<!last )(?<!failed )log[io]n(?: as| name| id| user)?|user ?name|user(?: ?id)?|account(?: name)?|benutzer(?:name|kennung)?|utilisateur|identifiant"
+    rb"|usuario|nombre de usuario|utente|nome utente|gebruiker(?:snaam)?|brukernavn|bruger(?:navn)?|name(?= \())|"
+    + _words("логин|имя пользователя|пользователь|nazwa użytkownika|użytkownik|uživatel|uživatelské jméno|přihlašovací jméno|felhasználó|felhasználónév|käyttäjä|käyttäjätunnus|kullanıcı adı"
+             "|kullanici adi|användarnamn|usuário|χρήστης|用户名|用戶名|用户|帳號|账号|使用者名稱|ユーザー名|ユーザ名|사용자|사용자 이름|아이디")
+    + rb")" + _NOTE
+)  # fmt: skip
+_PASSWORD_WORD = (
+    rb"(?:pass ?word|passwd|passphrase|pass ?code|kennwort|passwort|mot de passe|wachtwoord|senha|passord|adgangskode|kodeord|salasana|(?<![a-z0-9])(?:parola(?: d'ordine)?|heslo|haslo|geslo|pin(?: code)?)"
+    rb"|(?<![a-z0-9])(?:pass|pwd|pw|clave|parol|sifre)(?=[\s.]*[:?>])|"
+    + _words("contraseña|lösenord|пароль|hasło|jelszó|şifre|κωδικός|密码|密碼|口令|パスワード|암호|비밀번호")
+    + rb"|contrasena)(?: for [^\r\n:]{1,64}|'s)?" + _NOTE
+)  # fmt: skip
+_USER = re.compile(_USER_WORD + _MARK + rb"$", re.I)
+_PASSWORD = re.compile(_PASSWORD_WORD + rb"(?:(?P<mark>" + _MARK + rb")|\s*)$", re.I)
+_PASSWORD_ANYWHERE = re.compile(_PASSWORD_WORD + _MARK, re.I)
+# Both fields of a form drawn at once, in which the cursor is then moved about.
 _BLANK = rb"[\s\[\]_|.*]*"
+_FORM = re.compile(_USER_WORD + rb"[\s.]*:" + _BLANK + _PASSWORD_WORD + rb"[\s.]*:" + _BLANK + rb"$", re.I)
 _ANY = re.compile(rb"(?:[:?]|\xef\xbc\x9a|\xa3\xba|\x81\x46)[\s*]*$")
 _QUESTION = re.compile(rb"[:?]\s*$")
 # Whom the prompt names: "bob@host's Password:", "[sudo] password for bob:", "root's Password:" (AIX).
@@ -63,6 +59,12 @@ _NAMED = re.compile(
 _SU = re.compile(rb"(?:sudo +)?su(?: +-[a-z]*)*(?: +([\w.-]{1,64}))?", re.I)
 _ENABLE = re.compile(rb"(?:en|ena|enab|enabl|enable|super)(?: +\d+)?", re.I)
 
+_REFUSED = re.compile(
+    rb"incorrect|invalid|failed|failure|denied|bad password|wrong|not authorized|unauthori[sz]ed(?! (?:access|use|person|entry|connection|login|modif))|error in auth|permission|sorry\b|rejected"
+    rb"|no such user|locked|bad (?:secret|user|login)|log(?:in|ged) fail|authentication fail|mismatch|unknown user|error:|% (?:login|bad|authentic)|illegal|try again|falsch|fehlgeschlagen|too many|"
+    + _words("ungültig|refusé|échoué|неверн|ошибка|错误|失败|拒绝|niepoprawn|nieprawidł|inválid|incorrect|hibás|virheell"),
+    re.I,
+)  # fmt: skip
 _SHELL = re.compile(rb"(?:[^\r\n]{0,80}[$#>\]]|[^\r\n]{0,79}[\w~)\]]%) ?$")
 _GRANTED = re.compile(rb"last login|welcome|motd|logged in|login successful|terminal type|\[(?:root|[a-z_][\w-]*)@|microsoft|copyright", re.I)
 # What is asked for after a password that was right but must be changed, or typed twice.
@@ -72,32 +74,6 @@ _UNSEEN = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f]")
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-9;?]{0,16}[@-~]|\][^\x07\x1b]{0,64}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMc])")
 # Both prompts, each at the end of a line or followed by the echo: a terminal's login where no option was negotiated.
 _DIALOGUE = re.compile(rb"(?:^|\n|\r| )(?:login|user ?name) ?: ?[^\n]{0,64}\r?\n\r?(?:[^\n]{0,64} )?pass ?word ?: ?", re.I)
-
-
-def _refused() -> bytes:
-    return (
-        rb"incorrect|invalid|failed|failure|denied|bad password|wrong|not authorized|unauthori[sz]ed(?! (?:access|use|person|entry|connection|login|modif))|error in auth|permission|sorry\b|rejected"
-        rb"|no such user|locked|bad (?:secret|user|login)|log(?:in|ged) fail|authentication fail|mismatch|unknown user|error:|% (?:login|bad|authentic)|illegal|try again|falsch|fehlgeschlagen|too many|"
-        + _words("ungültig|refusé|échoué|неверн|ошибка|错误|失败|拒绝|niepoprawn|nieprawidł|inválid|incorrect|hibás|virheell")
-    )  # fmt: skip
-
-
-class _Patterns:
-    """What is made of all these words in all these charsets. Compiled when a terminal is first read: every start would pay for it."""
-
-    def __init__(self) -> None:
-        user, password = _user_word(), _password_word()
-        self.user = re.compile(user + _MARK + rb"$", re.I)
-        self.password = re.compile(password + rb"(?:(?P<mark>" + _MARK + rb")|\s*)$", re.I)
-        self.password_anywhere = re.compile(password + _MARK, re.I)
-        # Both fields of a form drawn at once, in which the cursor is then moved about.
-        self.form = re.compile(user + rb"[\s.]*:" + _BLANK + password + rb"[\s.]*:" + _BLANK + rb"$", re.I)
-        self.refused = re.compile(_refused(), re.I)
-
-
-@cache
-def _patterns() -> _Patterns:
-    return _Patterns()
 
 
 class Prompt(NamedTuple):
@@ -142,21 +118,21 @@ def prompt(tail: bytes, typed: bytes = b"") -> Prompt:
     last = last_line(tail)
     if typed and echoes(last, typed):
         return Prompt("", last)
-    found = _patterns().password.search(last)
+    found = _PASSWORD.search(last)
     if found is not None and (found["mark"] or (not typed and len(last) <= _MAX_BARE)):
         return Prompt("password", last)
-    if _patterns().user.search(last):
+    if _USER.search(last):
         return Prompt("user", last)
     return Prompt("", last)
 
 
 def is_form(tail: bytes) -> bool:
-    return _patterns().form.search(clean(tail)) is not None
+    return _FORM.search(clean(tail)) is not None
 
 
 def asks_password(text: bytes) -> bool:
     """Whether a password was asked for anywhere in the text."""
-    return _patterns().password_anywhere.search(clean(text)) is not None
+    return _PASSWORD_ANYWHERE.search(clean(text)) is not None
 
 
 def any_prompt(line: bytes) -> bool:
@@ -189,14 +165,14 @@ def verdict(answer: bytes, tail: bytes, *, much: bool, went_on: bool) -> Outcome
     answer = clean(answer)
     said = answer.strip(b"\r\n\t *")
     asked = prompt(tail).kind
-    if asked == "user" or _patterns().refused.search(said.split(b"\n", 1)[0]):
+    if asked == "user" or _REFUSED.search(said.split(b"\n", 1)[0]):
         return Outcome.REJECTED
     if asked == "password":
         return Outcome.UNKNOWN if _MORE.search(answer) else Outcome.REJECTED
     last = clean(tail).rsplit(b"\n", 1)[-1].lstrip(b"\r")
     if _SHELL.match(last) or much:
         return Outcome.ACCEPTED
-    refused, granted = _patterns().refused.search(answer), _GRANTED.search(answer)
+    refused, granted = _REFUSED.search(answer), _GRANTED.search(answer)
     if refused and not (granted and granted.start() < refused.start()):
         return Outcome.REJECTED
     return Outcome.ACCEPTED if granted or (went_on and said) else Outcome.UNKNOWN
