@@ -15,7 +15,10 @@ _MAX_BARE = 40
 
 
 def _words(*tongues: str) -> bytes:
-    """Alternatives in UTF-8, and in the one-byte charset or the double-byte one that terminals had before it."""
+    """Alternatives in UTF-8, and in the one-byte charset or the double-byte one that terminals had before it.
+
+    Made when this is imported: a worker that has given up its privileges may no longer read the codecs.
+    """
     out: set[bytes] = set()
     for word in "|".join(tongues).split("|"):
         for charset in ("utf-8", "latin-1", "cp850", "iso8859-2", "cp1254", "koi8-r", "cp1251", "gbk", "big5", "shift_jis", "euc_kr"):
