@@ -41,7 +41,7 @@ def posture_candidates(channel: Channel) -> Iterator[Candidate]:
     rules = [_BY_VERDICT[v] for v, (sessions, _) in channel.verdicts.items() if sessions > 0 and v in _BY_VERDICT]
     if not rules and channel.tier in _BACKEND and channel.encryption in (Encryption.CLEARTEXT, Encryption.MIXED):
         rules.append(CLEARTEXT)
-    certificate = channel.certificate if channel.tls else None
+    certificate = channel.certificate
     if certificate is not None and certificate.not_after and datetime.fromisoformat(certificate.not_after) < datetime.fromtimestamp(channel.last / 1e9, UTC):
         rules.append(EXPIRED)
     for rule in rules:

@@ -113,9 +113,10 @@ class Ftp:
         its code is read, and of a command only that it was one, which the server answers.
         """
         size = buffer.find(b"\n")
-        if size < 0 and len(buffer) < MAX_LINE:
+        held = len(buffer) if size < 0 else size
+        if size < 0 and held < MAX_LINE:
             return None
-        if max(size, len(buffer) if size < 0 else 0) >= MAX_LINE and self._cut[side] is None:
+        if held >= MAX_LINE and self._cut[side] is None:
             if not self._greeted and self._user is None:
                 raise Malformed("line longer than the limit")
             self._cut[side] = (buffer.peek(4) or b"") if side is Side.SERVER else b"?"
